@@ -1,0 +1,73 @@
+"""The call context: what a layer's call needs to know of the calls around it."""
+
+import contextvars
+from contextlib import contextmanager
+
+
+class CallContext:
+    """One record for the span of an outermost call: training, masks, compute dtype, and the layers on the way.
+
+    Masks are kept per array, by identity; the record keeps the array too, so that its identity is not given anew.
+    """
+
+    __slots__ = ("training", "compute_dtype", "masks", "path", "entry")
+
+    def __init__(self, training=None, compute_dtype=None, masks=None, path=(), entry=None):
+        self.training = training
+        self.compute_dtype = compute_dtype
+        self.masks = {} if masks is None else masks
+        self.path = path
+        self.entry = entry
+
+    def mask_of(self, x):
+        """The mask that belongs to an array, or None."""
+        found = self.masks.get(id(x))
+        return found[1] if found is not None and found[0] is x else getattr(x, "_keras_mask", None)
+
+    def set_mask(self, x, mask) -> None:
+        self.masks[id(x)] = (x, mask)
+
+
+_context: contextvars.ContextVar = contextvars.ContextVar("cornu_call", default=None)
+_name_path: contextvars.ContextVar = contextvars.ContextVar("cornu_names", default=())
+
+
+def current() -> CallContext | None:
+    """The context of the call that is running, or None."""
+    return _context.get()
+
+
+def enter(context: CallContext | None):
+    """Make a context the current one; returns the token for `leave`."""
+    return _context.set(context)
+
+
+def leave(token) -> None:
+    _context.reset(token)
+
+
+@contextmanager
+def autocast(dtype: str | None):
+    """Within it, float Variables are read in the given dtype (None: in their own)."""
+    outer = _context.get()
+    token = _context.set(CallContext(outer.training, dtype, outer.masks, outer.path, outer.entry) if outer
+                         else CallContext(compute_dtype=dtype))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def name_path() -> tuple:
+    """The names of the scopes around, outermost first."""
+    return _name_path.get()
+
+
+@contextmanager
+def name_scope(name: str, override: tuple | None = None):
+    """Within it, the paths of new variables start with the name (or with the given path)."""
+    token = _name_path.set(override if override is not None else (*_name_path.get(), name))
+    try:
+        yield
+    finally:
+        _name_path.reset(token)

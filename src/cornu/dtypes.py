@@ -1,0 +1,221 @@
+"""Names of dtypes, Keras's promotion rules, and the policies that say in which dtype a layer computes."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from cornu import check, config
+
+FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
+INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "uint4")
+ALLOWED = (*FLOATS, *INTS, "bool", "complex64", "complex128", "string")
+_PYTHON = {bool: "bool", int: "int32", float: None, complex: "complex64", str: "string"}
+
+
+def standardize(dtype) -> str:
+    """The canonical name of a dtype: `'float32'` for None, np.float32, jnp.float32, float ...; ValueError otherwise.
+
+    >>> standardize(int)
+    'int32'
+    """
+    if type(dtype) is str and dtype in _ALLOWED:
+        return dtype
+    if dtype is None or dtype is float:
+        return config.floatx()
+    if isinstance(dtype, type) and dtype in _PYTHON:
+        return _PYTHON[dtype]
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
+    name = "string" if name.startswith("str") else name.rsplit(".", 1)[-1]  # torch.float32, np.str_
+    if name not in _ALLOWED:
+        raise check.unknown("dtype", dtype, ALLOWED)
+    return name
+
+
+_ALLOWED = frozenset(ALLOWED)
+
+
+def is_float(dtype) -> bool:
+    """Whether a dtype is a real floating type."""
+    return "float" in standardize(dtype)
+
+
+def is_int(dtype) -> bool:
+    """Whether a dtype is an integer type (bool is not)."""
+    return "int" in standardize(dtype)
+
+
+def result_type(*dtypes) -> str:
+    """The dtype that a mix of dtypes gives; Python's int and float (the types) are weak and bend to the others."""
+    if not dtypes:
+        return config.floatx()
+    weak = {int: 0, float: 0.0, bool: True, complex: 0j}
+    values = [weak[d] if isinstance(d, type) and d in weak else jnp.dtype(standardize(d)) for d in dtypes]
+    if all(not isinstance(v, np.dtype) for v in values):  # only Python numbers: their own default dtype
+        return standardize(jnp.result_type(*values).name if any(isinstance(v, (float, complex)) for v in values)
+                           else type(values[0]))
+    return jnp.result_type(*values).name
+
+
+class DTypePolicy:
+    """In which dtype a layer computes and in which it keeps its weights.
+
+    Args:
+        name: a dtype (`"float32"`: both), or `"mixed_bfloat16"` / `"mixed_float16"` (compute in 16 bits, keep in 32).
+            None takes the global policy's name.
+        source_name: for Keras's interface; only quantized policies use it.
+
+    >>> DTypePolicy("mixed_bfloat16").compute_dtype
+    'bfloat16'
+    """
+
+    def __init__(self, name: str | None = None, source_name: str | None = None):
+        name = dtype_policy().name if name is None else name
+        if not isinstance(name, str):
+            name = standardize(name)
+        if name in ("mixed_float16", "mixed_bfloat16"):
+            self._compute_dtype, self._variable_dtype = name.removeprefix("mixed_"), "float32"
+        elif name.split("_")[0] in ("int8", "int4", "float8") and name not in _ALLOWED or name.startswith(("int8_from", "int4_from")):
+            raise ValueError(f"Dtype policy {name!r} is for quantized layers, which cornu does not have yet.")
+        else:
+            try:
+                self._compute_dtype = self._variable_dtype = standardize(name)
+            except ValueError:
+                raise check.unknown("dtype policy", name, (*ALLOWED, "mixed_float16", "mixed_bfloat16")) from None
+        self._name, self._source_name = name, source_name
+
+    name = property(lambda self: self._name)
+    compute_dtype = property(lambda self: self._compute_dtype)
+    variable_dtype = property(lambda self: self._variable_dtype)
+    quantization_mode = None
+
+    def convert_input(self, x, autocast: bool, dtype):
+        """Cast a float array to the dtype where autocasting is on; NumPy arrays become JAX's."""
+        if isinstance(x, (float, int, np.ndarray, np.generic)):
+            x = jnp.asarray(x)
+        if autocast and x.dtype != dtype and is_float(x.dtype):
+            return x.astype(dtype)
+        return x
+
+    def get_config(self) -> dict:
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "DTypePolicy":
+        return cls(**config)
+
+    def __eq__(self, other):
+        return type(other) in (type(self), DTypePolicy, FloatDTypePolicy) and other.name == self.name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __repr__(self):
+        return f'<DTypePolicy "{self.name}">'
+
+
+class FloatDTypePolicy(DTypePolicy):
+    """A policy over float types; the same as `DTypePolicy`, kept as a name of Keras's interface."""
+
+
+class DTypePolicyMap(DTypePolicy, dict):
+    """Policies by layer path (regular expressions are allowed), with a default for the rest.
+
+    >>> policies = DTypePolicyMap(default_policy="float32")
+    >>> policies["encoder/.*"] = DTypePolicy("mixed_bfloat16")
+    >>> policies["encoder/dense"].compute_dtype
+    'bfloat16'
+    """
+
+    def __init__(self, default_policy=None, policy_map: dict | None = None):
+        dict.__init__(self, policy_map or {})
+        self._default = None if default_policy is None else get(default_policy)
+
+    default_policy = property(lambda self: self._default or dtype_policy())
+    name = property(lambda self: "map_" + self.default_policy.name)
+    compute_dtype = property(lambda self: self.default_policy.compute_dtype)
+    variable_dtype = property(lambda self: self.default_policy.variable_dtype)
+
+    def __getitem__(self, path: str) -> DTypePolicy:
+        import re
+
+        if dict.__contains__(self, path):
+            return dict.__getitem__(self, path)
+        found = [k for k in self if re.search(k, path)]
+        if len(found) > 1:
+            raise ValueError(f"Path {path!r} fits several keys of the policy map: {', '.join(map(repr, found))}. "
+                             "Make the keys distinct.")
+        return dict.__getitem__(self, found[0]) if found else self.default_policy
+
+    def __setitem__(self, path: str, policy) -> None:
+        if dict.__contains__(self, path):
+            raise ValueError(f"The policy map has {path!r} already. Delete it first to replace it.")
+        if not isinstance(policy, DTypePolicy):
+            raise ValueError(f"A policy map holds DTypePolicy objects. Received: {policy!r}")
+        dict.__setitem__(self, path, policy)
+
+    def get_config(self) -> dict:
+        return {"default_policy": None if self._default is None else serialize(self._default),
+                "policy_map": {k: serialize(v) for k, v in self.items()}}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "DTypePolicyMap":
+        return cls(config.get("default_policy"), {k: get(v) for k, v in (config.get("policy_map") or {}).items()})
+
+    __eq__ = dict.__eq__
+    __hash__ = object.__hash__
+
+    def __repr__(self):
+        return f"<DTypePolicyMap default={self.default_policy.name!r} {dict.__repr__(self)}>"
+
+
+class QuantizedDTypePolicy(DTypePolicy):
+    """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
+
+    def __init__(self, mode, source_name=None):
+        raise NotImplementedError(f"Quantization (mode {mode!r}) is not part of cornu yet.")
+
+
+class QuantizedFloat8DTypePolicy(QuantizedDTypePolicy):
+    """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
+
+    def __init__(self, mode, source_name=None, amax_history_length=1024):
+        super().__init__(mode, source_name)
+
+
+_global: list = [None]
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy that layers take when they are told none."""
+    return _global[0] or DTypePolicy(config.floatx())
+
+
+def set_dtype_policy(policy) -> None:
+    """Set the policy of layers made from now on: a DTypePolicy or its name."""
+    _global[0] = get(policy)
+
+
+def serialize(dtype_policy: DTypePolicy) -> dict:
+    """The policy as a dict, in Keras's form."""
+    return {"module": "keras", "class_name": type(dtype_policy).__name__, "config": dtype_policy.get_config(),
+            "registered_name": None}
+
+
+def deserialize(config, custom_objects=None) -> DTypePolicy:
+    """The policy from the dict that `serialize` made."""
+    known = {c.__name__: c for c in (DTypePolicy, FloatDTypePolicy, DTypePolicyMap)} | (custom_objects or {})
+    if config.get("class_name") not in known:
+        raise check.unknown("dtype policy", config.get("class_name"), known)
+    return known[config["class_name"]].from_config(config["config"])
+
+
+def get(identifier) -> DTypePolicy:
+    """A policy from None (the global one), a name, a dict, or a policy."""
+    if identifier is None:
+        return dtype_policy()
+    if isinstance(identifier, DTypePolicy):
+        return identifier
+    if isinstance(identifier, dict) and "class_name" in identifier:
+        return deserialize(identifier)
+    if isinstance(identifier, dict):
+        raise ValueError(f"Cannot read a dtype policy from {identifier!r}")
+    return DTypePolicy(identifier if isinstance(identifier, str) else standardize(identifier))

@@ -1,0 +1,163 @@
+"""Random numbers: a SeedGenerator is a Variable that is a key, and every distribution takes one, or an integer.
+
+The same seed gives the same numbers as Keras on JAX, bit for bit.
+"""
+
+import random as python_random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cornu import dtypes, names
+from cornu.registry import Configurable
+from cornu.variable import Variable
+
+
+class SeedGenerator(Configurable):
+    """A source of fresh seeds: every draw takes the state as its key and counts it on.
+
+    Args:
+        seed: an integer >= 0, or None for one from Python's `random` (so `utils.set_random_seed` fixes it).
+        name: its name.
+
+    Raises ValueError for a seed that is not such an integer.
+
+    >>> generator = SeedGenerator(1337)
+    >>> generator.next()
+    Array([1337,    0], dtype=uint32)
+    """
+
+    def __init__(self, seed: int | None = None, name: str | None = None, **kwargs):
+        kwargs.pop("backend", None)
+        if kwargs:
+            raise ValueError(f"SeedGenerator: unknown arguments {sorted(kwargs)}.")
+        seed = make_default_seed() if seed is None else seed
+        if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+            raise ValueError(f"A seed is an integer >= 0 or None. Received: seed={seed!r}")
+        self.seed, self.name = int(seed), name or names.auto_name("seed_generator")
+        self.state = Variable(np.array([seed % 2**32, 0], "uint32"), dtype="uint32", trainable=False, name="seed_generator_state")
+        self.state.path = f"{self.name}/seed_generator_state"
+
+    def next(self, ordered: bool = True):
+        """The key of this draw, a uint32 array of shape (2,); the state is counted on."""
+        key = self.state.raw
+        self.state.assign(key + np.array([0, 1], "uint32"))
+        return key
+
+    def get_config(self) -> dict:
+        return {"seed": self.seed}
+
+
+def make_default_seed() -> int:
+    """A seed from Python's `random` module, which `utils.set_random_seed` fixes."""
+    return python_random.randint(1, int(1e9))
+
+
+_global: list = [None]
+
+
+def global_seed_generator() -> SeedGenerator:
+    """The generator behind calls without a seed; a training step carries its state along like the model's own."""
+    if _global[0] is None:
+        _global[0] = SeedGenerator(name="global_seed_generator")
+    return _global[0]
+
+
+def reset_global_seed() -> None:
+    """Forget the global generator; the next call without a seed makes a new one."""
+    _global[0] = None
+
+
+def key_of(seed):
+    """The JAX key that a seed (None, integer, SeedGenerator or key array) stands for."""
+    if seed is None:
+        return global_seed_generator().next()
+    if hasattr(seed, "next"):
+        return seed.next()
+    if isinstance(seed, (int, np.integer)):
+        return jnp.array([int(seed) % 2**32, 0], dtype="uint32")
+    if isinstance(seed, (jax.Array, Variable)):
+        return getattr(seed, "raw", seed)
+    raise ValueError(f"A seed is None, an integer, a SeedGenerator or a key. Received: seed={seed!r}")
+
+
+def _float(dtype):
+    dtype = dtypes.standardize(dtype)
+    if not dtypes.is_float(dtype):
+        raise ValueError(f"A random float needs a float dtype. Received: dtype={dtype!r}")
+    return dtype
+
+
+def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    """Draw from the normal distribution of the given mean and standard deviation.
+
+    >>> normal((2,), seed=1337)
+    Array([0.6725026 , 0.24866055], dtype=float32)
+    """
+    dtype = _float(dtype)
+    return jax.random.normal(key_of(seed), tuple(shape), dtype) * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
+
+
+def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+    """Draw evenly from [minval, maxval); integers where the dtype is one."""
+    dtype = dtypes.standardize(dtype)
+    if dtypes.is_int(dtype):
+        return randint(shape, minval, maxval, dtype, seed)
+    return jax.random.uniform(key_of(seed), tuple(shape), _float(dtype), minval, maxval)
+
+
+def randint(shape, minval, maxval, dtype="int32", seed=None):
+    """Draw integers evenly from [minval, maxval)."""
+    dtype = dtypes.standardize(dtype)
+    if not dtypes.is_int(dtype):
+        raise ValueError(f"randint needs an integer dtype. Received: dtype={dtype!r}")
+    return jax.random.randint(key_of(seed), tuple(shape), minval, maxval, dtype)
+
+
+def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    """Draw from a normal distribution whose values beyond two standard deviations are drawn again."""
+    dtype = _float(dtype)
+    drawn = jax.random.truncated_normal(key_of(seed), -2.0, 2.0, tuple(shape), dtype)
+    return drawn * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
+
+
+def categorical(logits, num_samples, dtype="int32", seed=None):
+    """Draw class numbers from unnormalized log probabilities of shape (batch, classes): (batch, num_samples)."""
+    logits = jnp.asarray(logits)
+    shape = (*logits.shape[:-1], num_samples)
+    drawn = jax.random.categorical(key_of(seed), logits[..., None, :], axis=-1, shape=shape)
+    return drawn.astype(dtypes.standardize(dtype))
+
+
+def dropout(inputs, rate, noise_shape=None, seed=None):
+    """Set a share `rate` of the values to 0 and divide the others by `1 - rate`; noise_shape's 1s share a draw."""
+    inputs = jnp.asarray(inputs)
+    keep = 1.0 - rate
+    shape = inputs.shape if noise_shape is None else tuple(
+        inputs.shape[i] if n is None else n for i, n in enumerate(noise_shape))
+    mask = jax.random.bernoulli(key_of(seed), keep, shape)
+    return jnp.where(mask, inputs / jnp.asarray(keep, inputs.dtype), jnp.zeros((), inputs.dtype))
+
+
+def shuffle(x, axis=0, seed=None):
+    """The values in random order along an axis."""
+    return jax.random.permutation(key_of(seed), jnp.asarray(x), axis)
+
+
+def gamma(shape, alpha, dtype=None, seed=None):
+    """Draw from the gamma distribution of shape alpha and scale 1."""
+    dtype = _float(dtype)
+    return jax.random.gamma(key_of(seed), alpha, shape=tuple(shape), dtype=dtype)
+
+
+def binomial(shape, counts, probabilities, dtype=None, seed=None):
+    """Draw the number of successes among `counts` tries of the given probability."""
+    dtype = _float(dtype)
+    return jax.random.binomial(key_of(seed), counts, probabilities, shape=tuple(shape), dtype=dtype)
+
+
+def beta(shape, alpha, beta, dtype=None, seed=None):
+    """Draw from the beta distribution."""
+    dtype = _float(dtype)
+    return jax.random.beta(key_of(seed), alpha, beta, shape=tuple(shape), dtype=dtype)

@@ -1,0 +1,358 @@
+"""Symbolic tensors and the graph: KerasTensor, Call (a node), `op`, and shapes inferred by JAX itself.
+
+A function marked `@op` computes on arrays; given a KerasTensor it records a Call and returns KerasTensors whose
+shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
+"""
+
+import functools
+import inspect
+import sys
+
+import jax
+import numpy as np
+from jax import export
+
+from cornu import dtypes, names, tree
+from cornu.registry import Configurable, add_special, serialize
+from cornu.variable import Scope, Variable
+
+# One symbol per axis: unknown sizes of one axis are taken as equal, as batches and lengths usually are.
+_SYMBOLS = None
+_CONCRETE = ((6, 192), (12, 384))  # the two trials where symbols are inconclusive: (axis 0, other axes)
+
+
+class KerasTensor:
+    """A tensor without values, from which models are built: a shape (with None), a dtype, and where it comes from.
+
+    Args:
+        shape: a tuple of sizes; None where a size is not known yet.
+        dtype: the dtype's name.
+        sparse, ragged: kept as they are told; cornu's own layers make dense tensors.
+        record_history: whether calls on it are recorded in a graph.
+        name: its name.
+
+    >>> KerasTensor((None, 3)).shape
+    (None, 3)
+    """
+
+    def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None,
+                 ragged_rank=None, row_splits_dtype=None):
+        if shape is not None:
+            shape = tuple(None if d is None or not isinstance(d, (int, np.integer)) else int(d) for d in shape)
+        self.shape, self._dtype = shape, dtypes.standardize(dtype)
+        self.sparse, self.ragged, self.record_history = bool(sparse), bool(ragged), record_history
+        self.ragged_rank, self.row_splits_dtype = ragged_rank, row_splits_dtype
+        self.name = name or names.auto_name("keras_tensor")
+        self.call, self.index = None, 0
+
+    dtype = property(lambda self: self._dtype)
+    ndim = property(lambda self: len(self.shape))
+    rank = ndim
+
+    @property
+    def size(self):
+        return None if None in self.shape else int(np.prod(self.shape))
+
+    @property
+    def _keras_history(self):
+        return History(self.call.operation, self.call.operation._inbound_nodes.index(self.call), self.index)
+
+    def _serialize_symbolic(self) -> dict:
+        history = self._keras_history
+        return {"class_name": "__keras_tensor__", "config": {
+            "shape": list(self.shape), "dtype": self.dtype,
+            "keras_history": [history.operation.name, history.node_index, history.tensor_index]}}
+
+    def __repr__(self):
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+    def __iter__(self):
+        raise NotImplementedError("A symbolic tensor has no values to iterate over. Use cornu.ops.unstack.")
+
+    def __len__(self):
+        raise TypeError("A symbolic tensor has no len(): its first size may be unknown. Use its .shape.")
+
+    def __bool__(self):
+        raise TypeError(f"{self} has no value, so it cannot be used as a truth value (in `if`, `and`, `while`). "
+                        "Use cornu.ops.where or cornu.ops.cond, or put the code into a layer's call.")
+
+    def __array_ufunc__(self, ufunc, *args, **kwargs):
+        if any(isinstance(a, np.ndarray) for a in args) and ufunc.__name__ in _UFUNC_OPERATORS:
+            return NotImplemented  # `array + tensor`: let the tensor's own operator answer
+        raise _not_an_array(f"numpy.{ufunc.__name__}", ufunc.__name__)
+
+    def __array_function__(self, func, types, args, kwargs):
+        raise _not_an_array(f"numpy.{func.__name__}", func.__name__)
+
+    def __array__(self, dtype=None, copy=None):
+        raise _not_an_array(*_caller("numpy"))
+
+    def __jax_array__(self):
+        raise _not_an_array(*_caller("jax"))
+
+    def __float__(self):
+        raise _not_an_array("float()", "cast")
+
+    def __int__(self):
+        raise _not_an_array("int()", "cast")
+
+
+_UFUNC_OPERATORS = frozenset("add subtract multiply divide true_divide floor_divide remainder power matmul less "
+                             "less_equal greater greater_equal equal not_equal logical_and logical_or".split())
+
+
+def _caller(package: str) -> tuple[str, str]:
+    frame, found = sys._getframe(2), "asarray"
+    while frame is not None and (inside := package in frame.f_globals.get("__name__", "").split(".")[:1]
+                                 or "cornu" == frame.f_globals.get("__name__", "").split(".")[0]):
+        if inside and package == frame.f_globals.get("__name__", "").split(".")[0] and not frame.f_code.co_name.startswith("_"):
+            found = frame.f_code.co_name
+        frame = frame.f_back
+    return f"{'jax.numpy' if package == 'jax' else package}.{found}", found
+
+
+def _not_an_array(what: str, name: str) -> TypeError:
+    return TypeError(f"{what} was given a KerasTensor, which has no values: it stands for the inputs of a model that "
+                     f"is being built.\nUse `cornu.ops.{_OPS_NAMES.get(name, name)}` here (it takes symbolic tensors), "
+                     "or put the code into the `call` of a layer of your own.")
+
+
+_OPS_NAMES = {"asarray": "convert_to_tensor", "array": "convert_to_tensor", "astype": "cast"}
+
+
+class History:
+    """Where a symbolic tensor comes from: the operation, which of its calls, which of that call's outputs."""
+
+    def __init__(self, operation, node_index, tensor_index):
+        self.operation, self.node_index, self.tensor_index = operation, node_index, tensor_index
+
+    def __iter__(self):
+        return iter((self.operation, self.node_index, self.tensor_index))
+
+
+class Call:
+    """A node of the graph: one call of an operation, with its arguments and its outputs."""
+
+    __slots__ = ("operation", "args", "kwargs", "inputs", "outputs", "output_structure")
+
+    def __init__(self, operation, args, kwargs, outputs):
+        self.operation, self.args, self.kwargs = operation, args, kwargs
+        self.inputs = [x for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor)]
+        self.output_structure, self.outputs = outputs, [o for o in tree.flatten(outputs) if isinstance(o, KerasTensor)]
+        operation._inbound_nodes.append(self)
+        for index, output in enumerate(self.outputs):
+            output.call, output.index = self, index
+
+    input_tensors = property(lambda self: self.inputs)
+    output_tensors = property(lambda self: self.outputs)
+
+    @property
+    def parent_nodes(self) -> list:
+        return list(dict.fromkeys(x.call for x in self.inputs if x.call is not None))
+
+    def __repr__(self):
+        return f"<Call of {self.operation.name}>"
+
+
+class Operation(Configurable):
+    """What stands at a node of a graph: a layer, or a function of `cornu.ops`.
+
+    Subclasses define `call` and may define `compute_output_spec`; calling the operation on symbolic tensors records
+    the call.
+    """
+
+    def __init__(self, name: str | None = None):
+        self.name = names.auto_name(type(self).__name__) if name is None else name
+        if not isinstance(self.name, str) or "/" in self.name:
+            raise ValueError(f"A name is a string without '/'. Received: name={name!r}")
+        self._inbound_nodes = []
+
+    def __call__(self, *args, **kwargs):
+        if any_symbolic(args, kwargs):
+            return self.symbolic_call(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def symbolic_call(self, *args, **kwargs):
+        outputs = self.compute_output_spec(*args, **kwargs)
+        Call(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args, **kwargs):
+        """The symbolic outputs of a call, inferred from `call`."""
+        return infer(self.call, args, kwargs, self.name)
+
+    def call(self, *args, **kwargs):
+        raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
+
+    @property
+    def input(self):
+        """The symbolic input of the operation's first call."""
+        return _one(self._first_call().inputs)
+
+    @property
+    def output(self):
+        """The symbolic output of the operation's first call."""
+        return self._first_call().output_structure
+
+    def _first_call(self) -> Call:
+        if not self._inbound_nodes:
+            raise AttributeError(f"Layer {self.name!r} was never called on a symbolic tensor, so it has no input or "
+                                 "output. Build the model with Input, or call the layer on one.")
+        return self._inbound_nodes[0]
+
+
+def _one(items):
+    return items[0] if len(items) == 1 else list(items)
+
+
+class OpCall(Operation):
+    """A function of `cornu.ops` at one node of a graph."""
+
+    def __init__(self, fn, name: str | None = None):
+        super().__init__(name or names.auto_name(fn.__name__))
+        self.fn = fn
+
+    def call(self, *args, **kwargs):
+        return self.fn(*args, **kwargs)
+
+
+def any_symbolic(args, kwargs=None) -> bool:
+    """Whether a KerasTensor stands among the arguments, at any depth."""
+    for value in args:
+        if isinstance(value, KerasTensor):
+            return True
+        if isinstance(value, (list, tuple, dict)) and any_symbolic(value.values() if isinstance(value, dict) else value):
+            return True
+    return bool(kwargs) and any_symbolic(kwargs.values())
+
+
+def op(fn):
+    """Decorator: the function also takes symbolic tensors.
+
+    >>> @op
+    ... def twice(x):
+    ...     return x * 2
+    >>> twice(KerasTensor((None, 3))).shape
+    (None, 3)
+    """
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        if any_symbolic(args, kwargs):
+            outputs = infer(fn, args, kwargs, fn.__name__)
+            Call(OpCall(wrapper), args, kwargs, outputs)
+            return outputs
+        return fn(*args, **kwargs)
+
+    wrapper.__signature__ = inspect.signature(fn)
+    return wrapper
+
+
+# Shape inference -------------------------------------------------------------------------------------------------
+
+
+def infer(fn, args, kwargs, name: str = ""):
+    """What the function gives for symbolic arguments, as KerasTensors; values it computes otherwise are kept.
+
+    Raises ValueError where the shapes do not fit.
+    """
+    try:
+        return _evaluate(fn, args, kwargs, _symbol)
+    except Exception as error:  # a symbol was compared with a number, or the call is wrong: concrete sizes decide
+        if not _has_unknown(args, kwargs):
+            raise _as_value_error(error, name, args, kwargs) from None
+        try:
+            first, second = (_evaluate(fn, args, kwargs, _sizes(*trial)) for trial in _CONCRETE)
+        except Exception as failure:
+            raise _as_value_error(failure, name, args, kwargs) from None
+    return tree.map_structure(_join, first, second)
+
+
+def _as_value_error(error, name, args, kwargs):
+    if isinstance(error, (TypeError, IndexError, ZeroDivisionError)) and "KerasTensor" not in str(error):
+        shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor))
+        message = str(error).split("\n--------------------")[0]
+        return ValueError(f"{name}: cannot be computed for inputs of shape {shapes}.\n{message}").with_traceback(
+            error.__traceback__)
+    return error
+
+
+def _symbol(axis: int):
+    global _SYMBOLS
+    if _SYMBOLS is None:
+        _SYMBOLS = export.symbolic_shape(", ".join(["batch", *(f"d{i}" for i in range(1, 12))]))
+    return _SYMBOLS[axis]
+
+
+def _sizes(batch: int, other: int):
+    return lambda axis: other if axis else batch
+
+
+def _has_unknown(args, kwargs) -> bool:
+    return any(isinstance(x, KerasTensor) and None in x.shape for x in tree.flatten((args, kwargs)))
+
+
+def _evaluate(fn, args, kwargs, size_of):
+    leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
+    where = [i for i, x in enumerate(leaves) if isinstance(x, KerasTensor)]
+    structs = [jax.ShapeDtypeStruct(tuple(size_of(a) if d is None else d for a, d in enumerate(leaves[i].shape)),
+                                    leaves[i].dtype) for i in where]
+    kept = []
+
+    def abstract(*values):
+        filled = list(leaves)
+        for i, value in zip(where, values):
+            filled[i] = value
+        call_args, call_kwargs = treedef.unflatten(filled)
+        with Scope(collects=True):
+            flat, outdef = jax.tree.flatten(fn(*call_args, **call_kwargs), is_leaf=lambda x: x is None or isinstance(x, Variable))
+        flat = [x.value if isinstance(x, Variable) else x for x in flat]
+        kept[:] = [outdef, [None if isinstance(x, jax.Array) else x for x in flat]]
+        return [x for x in flat if isinstance(x, jax.Array)]
+
+    found = iter(jax.eval_shape(abstract, *structs))
+    outdef, others = kept
+    outputs = [x if x is not None else next(found, None) for x in others]
+    return outdef.unflatten([_tensor(x) for x in outputs])
+
+
+def _tensor(x):
+    if isinstance(x, jax.ShapeDtypeStruct):
+        return KerasTensor(tuple(d if isinstance(d, int) else None for d in x.shape), x.dtype.name)
+    return None if isinstance(x, (np.ndarray,)) else x if isinstance(x, (int, float, str, bool, type(None))) else None
+
+
+def _join(a, b):
+    if not isinstance(a, KerasTensor):
+        return a if a == b else None
+    if len(a.shape) != len(b.shape):
+        raise ValueError("The rank of the output depends on the batch size, so it has no symbolic shape.")
+    return KerasTensor(tuple(m if m == n else None for m, n in zip(a.shape, b.shape)), a.dtype)
+
+
+def is_keras_tensor(x) -> bool:
+    """Whether the value is a symbolic tensor."""
+    return isinstance(x, KerasTensor)
+
+
+def shape_of(x) -> tuple:
+    """The shape of an array or symbolic tensor, with None for sizes that are symbols."""
+    return tuple(int(d) if isinstance(d, (int, np.integer)) else None for d in x.shape)
+
+
+def _no_tensor(config):
+    raise ValueError("A symbolic tensor in a config has a meaning only inside a functional model's own config.")
+
+
+add_special("__keras_tensor__", _no_tensor)
+tree.register_leaf(KerasTensor)
+
+
+def _refuse(tensor):
+    raise _not_an_array(*_caller("jax"))
+
+
+# jnp functions flatten their arguments first: so the error can name the function and what to use instead.
+jax.tree_util.register_pytree_node(KerasTensor, _refuse, lambda *_: None)
+__all__ = ["Call", "KerasTensor", "OpCall", "Operation", "any_symbolic", "infer", "is_keras_tensor", "op", "serialize",
+           "shape_of"]

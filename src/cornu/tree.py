@@ -1,0 +1,131 @@
+"""Nested structures (lists, tuples, dicts, named tuples), over `jax.tree`; None and Variables are leaves."""
+
+from typing import Any, Callable
+
+import jax
+
+
+class MAP_TO_NONE:
+    """Return this from the function of `traverse` to put None in the place of a leaf."""
+
+
+_leaf_types: list = []
+
+
+def register_leaf(cls: type) -> type:
+    """Make instances of the class leaves here, although JAX sees containers in them."""
+    _leaf_types.append(cls)
+    return cls
+
+
+def _is_leaf(x) -> bool:
+    return x is None or isinstance(x, tuple(_leaf_types))
+
+
+def _leaf_with(is_leaf):
+    return _is_leaf if is_leaf is None else lambda x: _is_leaf(x) or is_leaf(x)
+
+
+def is_nested(structure: Any) -> bool:
+    """Whether the value is a container rather than a leaf."""
+    return not _is_leaf(structure) and not jax.tree_util.all_leaves([structure], is_leaf=_is_leaf)
+
+
+def flatten(structure: Any, is_leaf: Callable | None = None) -> list:
+    """The leaves in order; dictionaries are read by sorted key."""
+    return jax.tree.leaves(structure, is_leaf=_leaf_with(is_leaf))
+
+
+def flatten_with_path(structure: Any) -> list:
+    """Pairs of path (a tuple of keys and indices) and leaf."""
+    pairs = jax.tree_util.tree_flatten_with_path(structure, is_leaf=_is_leaf)[0]
+    return [(tuple(_key(k) for k in path), leaf) for path, leaf in pairs]
+
+
+def _key(entry):
+    for name in ("key", "idx", "name"):
+        if hasattr(entry, name):
+            return getattr(entry, name)
+    return str(entry)
+
+
+def structure_of(structure: Any):
+    """The structure without its leaves, comparable with ==."""
+    return jax.tree.structure(structure, is_leaf=_is_leaf)
+
+
+def map_structure(func: Callable, *structures, none_is_leaf: bool = True) -> Any:
+    """Apply a function leaf by leaf over structures of one shape."""
+    if none_is_leaf:
+        return jax.tree.map(func, *structures, is_leaf=_is_leaf)
+    return jax.tree.map(func, *structures, is_leaf=lambda x: x is not None and _is_leaf(x))
+
+
+def map_structure_up_to(shallow_structure: Any, func: Callable, *structures) -> Any:
+    """Apply a function to the parts that stand where `shallow_structure` has its leaves."""
+    treedef = structure_of(shallow_structure)
+    parts = [treedef.flatten_up_to(s) for s in structures]
+    return treedef.unflatten([func(*p) for p in zip(*parts)])
+
+
+def map_shape_structure(func: Callable, structure: Any) -> Any:
+    """Like `map_structure`, where a list or tuple of numbers and Nones (a shape) is a leaf."""
+    return jax.tree.map(func, structure, is_leaf=lambda x: _is_leaf(x) or is_shape(x))
+
+
+def is_shape(value: Any) -> bool:
+    """Whether the value is a list or tuple of integers and Nones."""
+    return isinstance(value, (list, tuple)) and all(d is None or isinstance(d, int) for d in value)
+
+
+def pack_sequence_as(structure: Any, flat_sequence) -> Any:
+    """Put flat values into the structure's form. Raises ValueError where their number differs."""
+    flat = list(flat_sequence)
+    treedef = structure_of(structure)
+    if treedef.num_leaves != len(flat):
+        raise ValueError(f"The structure has {treedef.num_leaves} leaves, but {len(flat)} values were given.")
+    return treedef.unflatten(flat)
+
+
+def lists_to_tuples(structure: Any) -> Any:
+    """The same structure with a tuple in the place of every list."""
+    if isinstance(structure, (list, tuple)) and not hasattr(structure, "_fields"):
+        return tuple(lists_to_tuples(s) for s in structure)
+    if isinstance(structure, dict):
+        return type(structure)((k, lists_to_tuples(v)) for k, v in structure.items())
+    return structure
+
+
+def traverse(func: Callable, structure: Any, top_down: bool = True) -> Any:
+    """Visit containers and leaves; what the function returns, unless None, takes the visited part's place."""
+
+    def place(value):
+        return None if value is MAP_TO_NONE else value
+
+    if top_down and (found := func(structure)) is not None:
+        return place(found)
+    if is_nested(structure):
+        children, treedef = jax.tree.flatten(structure, is_leaf=lambda x: x is not structure)
+        structure = treedef.unflatten([traverse(func, c, top_down) for c in children])
+    if not top_down and (found := func(structure)) is not None:
+        return place(found)
+    return structure
+
+
+def assert_same_structure(a: Any, b: Any) -> None:
+    """Raise ValueError unless both have the same containers in the same places."""
+    if structure_of(a) != structure_of(b):
+        raise ValueError(f"The two structures differ:\n{_sketch(a)}\nand\n{_sketch(b)}")
+
+
+def assert_same_paths(a: Any, b: Any) -> None:
+    """Raise ValueError unless both have leaves under the same paths, whatever the kind of container."""
+    paths_a, paths_b = ([p for p, _ in flatten_with_path(s)] for s in (a, b))
+    if set(paths_a) != set(paths_b):
+        differ = sorted(map(str, set(paths_a) ^ set(paths_b)))[:8]
+        raise ValueError(f"These paths stand in one structure only: {', '.join(differ)}")
+
+
+def _sketch(structure) -> str:
+    text = repr(jax.tree.map(lambda _: ".", structure, is_leaf=_is_leaf))
+    return text if len(text) < 400 else text[:400] + " ..."

@@ -1,0 +1,360 @@
+"""Variables, and the one door from objects that change to pure functions.
+
+`functional(fn, variables)` gives a pure function: while it runs, a scope lends each variable a value. Reads ask the
+innermost scope first; writes go to the scope that lent the variable. When it ends, or fails, the scope is discarded:
+the stored arrays are never touched, so no tracer leaks and no error can damage a model.
+"""
+
+import contextvars
+from typing import Any, Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import get_opaque_trace_state
+
+from cornu import context, dtypes, names, tree
+
+_scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=None)
+
+
+class Scope:
+    """Values on loan for the span of a `with` block.
+
+    A write to a variable that this scope did not lend goes outwards, unless the scope `collects` such writes
+    (`value_and_grad` hands them on afterwards; shape inference drops them).
+    """
+
+    __slots__ = ("values", "outer", "collects", "written", "losses", "trace", "_token")
+
+    def __init__(self, variables: Sequence = (), values: Sequence = (), collects: bool = False):
+        self.values = {id(v): value for v, value in zip(variables, values, strict=True)}
+        self.collects, self.written, self.losses = collects, {}, []
+
+    def __enter__(self) -> "Scope":
+        self.outer = _scope.get()
+        self.trace = get_opaque_trace_state(convention="nnx")
+        self._token = _scope.set(self)
+        return self
+
+    def __exit__(self, *error) -> None:
+        _scope.reset(self._token)
+
+    def write(self, variable: "Variable", value) -> None:
+        scope = self
+        while scope is not None and id(variable) not in scope.values and not scope.collects:
+            scope = scope.outer
+        if scope is None:
+            raise RuntimeError(
+                f"Variable {variable.path!r} was assigned inside a function that JAX traces, but it is not among the "
+                "variables that the function was given.\nInside jax.jit, jax.grad and the like, list it in "
+                "`functional(fn, variables)`, or keep it as an attribute of the model so that training finds it.")
+        if scope.trace != get_opaque_trace_state(convention="nnx"):
+            raise RuntimeError(
+                f"Variable {variable.path!r} was assigned inside an inner JAX transformation (the body of a scan, "
+                "while, cond, vmap or checkpoint), where the new value would be lost or leak.\nUse cornu's own "
+                "`ops.scan`, `ops.while_loop`, `ops.cond` or `remat`, or pass the body through "
+                "`functional(fn, variables)` and return the new values.")
+        if id(variable) not in scope.values:
+            scope.written[id(variable)] = variable
+        scope.values[id(variable)] = value
+
+
+def in_scope() -> bool:
+    """Whether values are on loan: inside `functional`, a training step, or shape inference."""
+    return _scope.get() is not None
+
+
+def scope_losses() -> list | None:
+    """The losses that layers added in the innermost scope as (layer, value) pairs; None outside scopes."""
+    scope = _scope.get()
+    return None if scope is None else scope.losses
+
+
+def _read(output):
+    """The output with every Variable replaced by its value, while the scope still lends it."""
+    return jax.tree.map(lambda x: x.value if isinstance(x, Variable) else x, output,
+                        is_leaf=lambda x: isinstance(x, Variable))
+
+
+def functional(fn: Callable, variables: Sequence["Variable"]) -> Callable:
+    """Make a pure function of one that reads and assigns variables.
+
+    Args:
+        fn: any function, method or layer.
+        variables: those that it may assign, and those whose values shall come from outside. Others are read only.
+
+    Returns:
+        `pure(values, *args, **kwargs) -> (output, new_values)`, both value lists in the order of `variables`.
+
+    >>> counter = Variable(jnp.zeros(()))
+    >>> pure = functional(lambda step: counter.assign_add(step), [counter])
+    >>> jax.jit(pure)([jnp.ones(())], 2.0)[1]
+    [Array(3., dtype=float32)]
+    """
+    variables = list(variables)
+
+    def pure(values, *args, **kwargs):
+        with Scope(variables, values) as scope:
+            output = _read(fn(*args, **kwargs))
+            return output, [scope.values[id(v)] for v in variables]
+
+    return pure
+
+
+def value_and_grad(fn: Callable, variables: Sequence["Variable"]) -> tuple[Any, list]:
+    """Run `fn()`, and differentiate its loss with respect to the variables.
+
+    Args:
+        fn: takes nothing; returns a scalar loss, or a tuple `(loss, anything...)`. It may assign variables.
+        variables: those to differentiate by; their dtype must be floating.
+
+    Returns:
+        What `fn` returned, and the list of gradients.
+
+    >>> w = Variable(jnp.array(3.0))
+    >>> value_and_grad(lambda: w.value ** 2, [w])
+    (Array(9., dtype=float32), [Array(6., dtype=float32)])
+    """
+    variables, written = list(variables), []
+
+    def loss_fn(values):
+        with Scope(variables, values, collects=True) as scope:
+            output = _read(fn())
+            loss = output[0] if isinstance(output, tuple) else output
+            written[:] = [(v, scope.values[i]) for i, v in scope.written.items()]
+            assigned = [v for v, start in zip(variables, values) if scope.values[id(v)] is not start]
+            written.extend((v, scope.values[id(v)]) for v in assigned)
+            new_values, written[:] = [value for _, value in written], [v for v, _ in written]
+            return loss, (output, new_values)
+
+    (_, (output, new_values)), gradients = jax.value_and_grad(loss_fn, has_aux=True)([v.raw for v in variables])
+    for variable, value in zip(written, new_values):
+        variable.assign(value)
+    return output, gradients
+
+
+@tree.register_leaf
+class Variable:
+    """An array with a name, which may be assigned.
+
+    Args:
+        initializer: an array, or a function `(shape, dtype) -> array` (then `shape` is needed), or an initializer's
+            name once `cornu.initializers` is loaded.
+        shape: the shape, for a function.
+        dtype: the dtype; by default that of the array, or floatx.
+        trainable: whether optimizers change it.
+        autocast: whether layers under a mixed precision policy read it in their compute dtype.
+        aggregation: how replicas' values are joined: "none", "mean", "sum", "only_first_replica".
+        synchronization: "auto", "none", "on_write" or "on_read"; JAX keeps replicas equal under every one of them.
+        layout: the tensor layout for distribution over devices, or None.
+        name: its name; made up if None.
+
+    Raises ValueError for a shape that does not fit the initializer, or a name with a slash.
+
+    >>> v = Variable([1.0, 2.0], name="v")
+    >>> v.assign_add([1.0, 1.0])
+    Array([2., 3.], dtype=float32)
+    """
+
+    resolve_initializer: Callable | None = None  # set by initializers.py, a higher floor
+
+    def __init__(self, initializer, shape=None, dtype=None, trainable: bool = True, autocast: bool = True,
+                 aggregation: str = "none", synchronization: str = "auto", layout=None, name: str | None = None):
+        self.name = names.auto_name(type(self).__name__) if name is None else name
+        if not isinstance(self.name, str) or "/" in self.name:
+            raise ValueError(f"A variable's name is a string without '/'. Received: name={name!r}")
+        if aggregation not in (None, "none", "mean", "sum", "only_first_replica"):
+            raise ValueError(f"Unknown aggregation {aggregation!r}: none, mean, sum or only_first_replica.")
+        if synchronization not in (None, "none", "auto", "on_write", "on_read"):
+            raise ValueError(f"Unknown synchronization {synchronization!r}: none, auto, on_write or on_read.")
+        self.path = "/".join((*context.name_path(), self.name))
+        self._trainable, self.autocast = bool(trainable), bool(autocast)
+        self.aggregation, self.synchronization, self._layout = aggregation or "none", synchronization or "none", layout
+        self.regularizer = self.constraint = None
+        self.overwrite_with_gradient = False
+        if isinstance(initializer, str) and Variable.resolve_initializer:
+            initializer = Variable.resolve_initializer(initializer)
+        with jax.ensure_compile_time_eval():  # a layer may be built inside a trace: its weights are still arrays
+            if callable(initializer):
+                if shape is None:
+                    raise ValueError(f"Variable {self.name!r}: an initializer function needs `shape`.")
+                shape = standardize_shape(shape)
+                value = initializer(shape, dtype=dtypes.standardize(dtype))
+            else:
+                value = initializer.value if isinstance(initializer, Variable) else initializer
+                dtype = _default_dtype(value) if dtype is None else dtype
+            value = jnp.asarray(value, dtype=dtypes.standardize(dtype))
+            if value is initializer:  # a variable's buffer may be donated: it must not be the caller's own
+                value = jnp.array(value, copy=True)
+            if shape is not None and tuple(value.shape) != standardize_shape(shape):
+                raise ValueError(f"Variable {self.name!r}: the initial value has shape {tuple(value.shape)}, "
+                                 f"not the stated {tuple(shape)}.")
+        self._value = value if layout is None else _place(value, layout)
+
+    # reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def raw(self):
+        """The value in the variable's own dtype, whatever the compute dtype around."""
+        scope, key = _scope.get(), id(self)
+        while scope is not None:
+            if key in scope.values:
+                return scope.values[key]
+            scope = scope.outer
+        return self._value
+
+    @property
+    def value(self):
+        """The array; inside a layer under mixed precision, in the layer's compute dtype."""
+        value = self.raw
+        call = context.current()
+        if call is not None and call.compute_dtype is not None and self.autocast \
+                and value.dtype != call.compute_dtype and jnp.issubdtype(value.dtype, jnp.floating):
+            return value.astype(call.compute_dtype)
+        return value
+
+    def numpy(self) -> np.ndarray:
+        """A copy as a NumPy array."""
+        return np.array(self.raw)
+
+    shape = property(lambda self: tuple(self._value.shape))
+    ndim = property(lambda self: self._value.ndim)
+    size = property(lambda self: self._value.size)
+    layout = property(lambda self: self._layout)
+
+    @layout.setter
+    def layout(self, layout):
+        self._layout, self._value = layout, _place(self._value, layout)
+
+    @property
+    def dtype(self) -> str:
+        call = context.current()
+        own = self._value.dtype.name
+        if call is not None and call.compute_dtype is not None and self.autocast and dtypes.is_float(own):
+            return call.compute_dtype
+        return own
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value) -> None:
+        self._trainable = bool(value)
+
+    # writing ---------------------------------------------------------------------------------------------------
+
+    def assign(self, value):
+        """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
+        value = getattr(value, "raw", value)
+        value = jnp.asarray(value, dtype=self._value.dtype)
+        if value.shape != self._value.shape:
+            raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} "
+                             "cannot be assigned to it.")
+        scope = _scope.get()
+        if scope is not None:
+            scope.write(self, value)
+        elif isinstance(value, jax.core.Tracer):
+            raise RuntimeError(
+                f"Variable {self.path!r} was assigned inside a function that JAX traces; the value would leak out of "
+                "it.\nPass the function through `functional(fn, variables)` and return the new values, or use "
+                "`layer.stateless_call`.")
+        else:
+            self._value = value if self._layout is None else _place(value, self._layout)
+        return value
+
+    def assign_add(self, value):
+        """Add to the value; returns the sum."""
+        return self.assign(self.raw + getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype))
+
+    def assign_sub(self, value):
+        """Subtract from the value; returns the difference."""
+        return self.assign(self.raw - getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype))
+
+    # as an array -----------------------------------------------------------------------------------------------
+
+    def __jax_array__(self):
+        return self.value
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.value, dtype=dtype)
+
+    def __len__(self):
+        return len(self._value)
+
+    def __iter__(self):
+        return iter(self.value)
+
+    def __getitem__(self, index):
+        return self.value[index]
+
+    def __bool__(self):
+        return bool(self.value)
+
+    def __int__(self):
+        return int(self.value)
+
+    def __float__(self):
+        return float(self.value)
+
+    def __index__(self):
+        return self.value.__index__()
+
+    def __getattr__(self, name):  # the methods and properties of an array: sum, mean, astype, T, at ...
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.value, name)
+
+    def __deepcopy__(self, memo):
+        copy = object.__new__(type(self))
+        memo[id(self)] = copy
+        copy.__dict__.update(self.__dict__, _value=jnp.array(self._value, copy=True))
+        return copy
+
+    def __repr__(self):
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self._value.dtype.name}>"
+
+
+def _operator(name):
+    def method(self, *others):
+        others = [o.value if isinstance(o, Variable) else o for o in others]
+        return getattr(self.value, name)(*others)
+
+    method.__name__ = name
+    return method
+
+
+for _name in ("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()):
+    setattr(Variable, f"__{_name}__", _operator(f"__{_name}__"))
+    setattr(Variable, f"__r{_name}__", _operator(f"__r{_name}__"))
+for _name in "neg pos abs invert lt le gt ge eq ne round".split():
+    setattr(Variable, f"__{_name}__", _operator(f"__{_name}__"))
+Variable.__hash__ = object.__hash__
+
+# jax.jit, jax.grad and jnp functions take Variables: they see the array, and give back bare arrays.
+jax.tree_util.register_pytree_node(Variable, lambda v: ((v.value,), None), lambda _, children: children[0])
+
+
+def standardize_shape(shape) -> tuple:
+    """A shape as a tuple of integers. Raises ValueError for unknown or negative sizes."""
+    try:
+        dims = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        shape = tuple(int(d) for d in dims)
+    except TypeError:
+        raise ValueError(f"A variable's shape is a tuple of integers. Received: shape={shape!r}") from None
+    if any(d < 0 for d in shape):
+        raise ValueError(f"A variable's shape has no negative sizes. Received: shape={shape!r}")
+    return shape
+
+
+def _default_dtype(value) -> str:
+    if hasattr(value, "dtype"):
+        name = dtypes.standardize(value.dtype)
+        return dtypes.config.floatx() if name == "float64" else name
+    found = np.asarray(value).dtype
+    return dtypes.config.floatx() if found.kind == "f" else {"i": "int32", "b": "bool"}.get(found.kind, found.name)
+
+
+def _place(value, layout):
+    return jax.device_put(value, getattr(layout, "backend_layout", layout))
