@@ -47,6 +47,9 @@ class Configurable:
         """The constructor's arguments, as values that JSON can hold."""
         return config_of(self)
 
+    def _config_value(self, name: str):
+        return getattr(self, name)
+
     @classmethod
     def from_config(cls, config: dict):
         """An object like the one whose config this is."""
@@ -93,7 +96,7 @@ def config_of(instance) -> dict:
                 raise NotImplementedError(
                     f"{type(instance).__name__}: argument `{p.name}` of {cls.__name__}.__init__ was not recorded, so "
                     "its config cannot be derived. Define get_config(self) to return every argument.")
-            value = getattr(instance, p.name) if builtin else told.get(p.name, p.default)
+            value = instance._config_value(p.name) if builtin else told.get(p.name, p.default)
             config[p.name] = serialize(value) if builtin or p.name in told else _plain_default(value)
     return config
 

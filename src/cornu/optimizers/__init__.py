@@ -1,0 +1,42 @@
+"""Optimizers and learning-rate schedules."""
+
+from cornu import check, registry
+from cornu.optimizers import schedules
+from cornu.optimizers.adam import Adam, AdamW
+from cornu.optimizers.optimizer import Optimizer
+from cornu.optimizers.sgd import SGD
+
+
+def get(identifier):
+    """An optimizer from its name in any case (`"adam"`), a config dict, or an instance; None stays None.
+
+    Raises ValueError for anything else.
+
+    >>> get("adam").name.startswith("adam")
+    True
+    """
+    if identifier is None or isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, str):
+        return registry.get(_spelled(identifier), "optimizers", "optimizer")
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    raise ValueError(f"Cannot read an optimizer from {identifier!r}. Pass a name such as 'adam', an instance, or a "
+                     "config dict.")
+
+
+def serialize(optimizer: Optimizer) -> dict:
+    """The optimizer as a dict, in Keras's form."""
+    return registry.serialize(optimizer)
+
+
+def deserialize(config: dict, custom_objects: dict | None = None) -> Optimizer:
+    """The optimizer from the dict that `serialize` (or Keras's) wrote; class names are read in any case."""
+    config = {**config, "class_name": _spelled(config["class_name"])}
+    return registry.deserialize(config, custom_objects, "optimizers", "optimizer")
+
+
+def _spelled(name: str) -> str:
+    """A built-in optimizer's name in its own spelling."""
+    known = {k.lower(): k for k in registry.names_in("optimizers") if "." not in k}
+    return known.get(name.lower(), name)

@@ -1,0 +1,520 @@
+"""The base of optimizers: slots as Variables, and one pure rule."""
+
+import functools
+import inspect
+import re
+import warnings
+from typing import Any, Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cornu import check, context, names, registry
+from cornu.optimizers.schedules import LearningRateSchedule
+from cornu.registry import Configurable
+from cornu.variable import Variable, functional
+
+
+class Optimizer(Configurable):
+    """Base of optimizers. A subclass names its slots and defines one pure rule.
+
+    `slots` names the arrays that the optimizer keeps for each variable (zeros at first; `slot_value` may say
+    otherwise). `update(gradient, slots, learning_rate, step)` gets them in a dict, with the variable's own value under
+    `"value"`, and returns what to subtract from the value and the dict of new slots; `step` counts updates from 1.
+    A rule that computes the new value itself returns None as the first result and the new value under `"value"`.
+    `prepare(learning_rate, step)` may compute once per step what all variables share: what it returns takes the
+    place of both arguments. Keras's way of writing an optimizer (`build`, `update_step`, `self.assign`,
+    `add_variable_from_reference`) works as well.
+
+    Args:
+        learning_rate: a number, a LearningRateSchedule, or a function without arguments.
+        weight_decay: None, or the part of a weight that is taken off at every step, times the learning rate.
+        clipnorm: None, or the largest norm that each single gradient may have.
+        clipvalue: None, or the largest magnitude of a gradient's entries.
+        global_clipnorm: None, or the largest norm of all gradients together.
+        use_ema: whether to keep moving averages of the weights.
+        ema_momentum: average = ema_momentum * average + (1 - ema_momentum) * weight.
+        ema_overwrite_frequency: None (only when training ends), or after how many steps the weights are set to their
+            averages.
+        loss_scale_factor: None, or the factor by which `scale_loss` multiplies and gradients are divided.
+        gradient_accumulation_steps: None, or over how many calls gradients are averaged before one update.
+        name: the optimizer's name, which starts its variables' paths.
+        **kwargs: only `lr`, the old name of `learning_rate`.
+
+    Raises ValueError for arguments outside their range and for unknown ones.
+
+    >>> class SignedMomentum(Optimizer):
+    ...     slots = ("momentum",)
+    ...     def update(self, gradient, slots, learning_rate, step):
+    ...         momentum = 0.9 * slots["momentum"] + gradient
+    ...         return learning_rate * jnp.sign(momentum), {"momentum": momentum}
+    >>> w = Variable([1.0, 2.0])
+    >>> SignedMomentum(learning_rate=0.5).apply([jnp.array([3.0, -3.0])], [w])
+    >>> w.numpy()
+    array([0.5, 2.5], dtype=float32)
+    """
+
+    slots: tuple = ()  # names; a nested tuple is a group: the groups come one after the other in `variables`
+
+    def __init__(self, learning_rate, weight_decay: float | None = None, clipnorm: float | None = None,
+                 clipvalue: float | None = None, global_clipnorm: float | None = None, use_ema: bool = False,
+                 ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = None,
+                 loss_scale_factor: float | None = None, gradient_accumulation_steps: int | None = None,
+                 name: str | None = None, **kwargs):
+        owner = type(self).__name__
+        learning_rate = _old_arguments(owner, kwargs, learning_rate)
+        if sum(x is not None for x in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(f"{owner}: only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
+                             f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}")
+        for argument, value in (("clipnorm", clipnorm), ("clipvalue", clipvalue), ("global_clipnorm", global_clipnorm)):
+            if value is not None:
+                check.positive(argument, value, owner, kind=float)
+        if ema_overwrite_frequency is not None:
+            check.positive("ema_overwrite_frequency", ema_overwrite_frequency, owner)
+        if gradient_accumulation_steps is not None:
+            if check.positive("gradient_accumulation_steps", gradient_accumulation_steps, owner) < 2:
+                raise ValueError(f"{owner}: gradient_accumulation_steps must be an integer >= 2, or None. Received: 1")
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(f"{owner}: a name is a string without '/'. Received: name={name!r}")
+        self.name = names.auto_name(owner) if name is None else name
+        self.weight_decay, self.clipnorm = weight_decay, clipnorm
+        self.clipvalue, self.global_clipnorm = clipvalue, global_clipnorm
+        self.use_ema, self.ema_overwrite_frequency = use_ema, ema_overwrite_frequency
+        self.ema_momentum = check.between("ema_momentum", ema_momentum, 0, 1, owner)
+        self.loss_scale_factor, self.gradient_accumulation_steps = loss_scale_factor, gradient_accumulation_steps
+        self.built = False
+        self._variables: list = []
+        self._trainable_variables: list = []
+        self._slots: list = []  # by variable: a dict of slot name -> Variable
+        self._averages: list = []
+        self._accumulators: list = []
+        self._index: dict = {}  # id of a variable -> its place
+        self._not_decayed: set = set()
+        self._not_decayed_names: list = []
+        self._iterations = self.add_variable((), dtype="int32", aggregation="only_first_replica", name="iteration")
+        self._learning_rate: Any = None
+        self.learning_rate = learning_rate
+
+    # the rule --------------------------------------------------------------------------------------------------
+
+    def update(self, gradient, slots: dict, learning_rate, step) -> tuple:
+        """The pure rule: returns what to subtract from the variable, and the new slots."""
+        raise NotImplementedError(f"Optimizer {type(self).__name__} must define `update(self, gradient, slots, "
+                                  "learning_rate, step)`, or `update_step(self, gradient, variable, learning_rate)`.")
+
+    def prepare(self, learning_rate, step) -> tuple:
+        """What all variables share in one step: the results are passed to `update` in place of the arguments."""
+        return learning_rate, step
+
+    def slot_value(self, name: str, value):
+        """The first value of a slot of a variable whose value is given (only its shape and dtype should matter)."""
+        return jnp.zeros_like(value)
+
+    # variables -------------------------------------------------------------------------------------------------
+
+    @property
+    def variables(self) -> list:
+        """All state, in Keras's order: the step count, the learning rate, averages, accumulators, slots."""
+        return list(self._variables)
+
+    @property
+    def iterations(self):
+        """The number of updates so far (a Variable; with gradient accumulation an array)."""
+        if self.gradient_accumulation_steps:
+            return self._iterations.raw // self.gradient_accumulation_steps
+        return self._iterations
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate follows a schedule or a function, and so cannot be set."""
+        return not isinstance(self._learning_rate, Variable)
+
+    @property
+    def learning_rate(self):
+        """The learning rate as a Variable, or its present value where it follows a schedule or a function."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return self._learning_rate(self._iterations.raw)
+        return self._learning_rate() if self.has_schedule else self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        old, owner = self._learning_rate, type(self).__name__
+        if isinstance(value, dict):
+            value = registry.deserialize(value, None, "optimizers.schedules", "learning rate schedule")
+        if isinstance(value, Variable):
+            value = value.raw
+        if callable(value) and not isinstance(value, type):
+            self._variables = [v for v in self._variables if v is not old]
+            self._learning_rate = value
+        elif isinstance(value, bool) or not (isinstance(value, (int, float)) or np.shape(value) == () and
+                                             hasattr(value, "dtype") and value.dtype.kind in "iuf"):
+            raise ValueError(f"{owner}: learning_rate must be a number, a LearningRateSchedule or a function without "
+                             f"arguments. Received: {value!r}")
+        elif isinstance(old, Variable):
+            old.assign(value)
+        elif old is not None:
+            raise TypeError(f"{owner} was given {type(old).__name__} as learning_rate, which decides the rate at every "
+                            f"step, so it cannot be set to {value!r}.\nPass a number to the optimizer to set it later, "
+                            "or assign another schedule.")
+        else:
+            self._learning_rate = self.add_variable((), lambda *_, **__: jnp.asarray(value, jnp.float32), "float32",
+                                                    "only_first_replica", name="learning_rate")
+
+    def add_variable(self, shape, initializer="zeros", dtype=None, aggregation: str = "none", layout=None,
+                     name: str | None = None) -> Variable:
+        """A new variable of the optimizer's own state."""
+        initializer = jnp.zeros if initializer == "zeros" else initializer
+        with context.name_scope(self.name):
+            variable = Variable(initializer, shape, dtype, trainable=False, aggregation=aggregation, layout=layout,
+                                name=name)
+        self._variables.append(variable)
+        return variable
+
+    def add_variable_from_reference(self, reference_variable: Variable, name: str | None = None,
+                                    initializer="zeros") -> Variable:
+        """A new state variable with the shape, dtype and layout of a model's variable."""
+        shown = reference_variable.path.replace("/", "_") + f"_{name or 'slot'}"
+        return self.add_variable(reference_variable.shape, initializer, reference_variable._value.dtype.name,
+                                 layout=reference_variable.layout, name=shown)
+
+    def add_optimizer_variables(self, trainable_variables: Sequence, name, initializer="zeros"):
+        """For each variable one state variable; given lists of names and initializers, a tuple of such lists."""
+        if isinstance(name, str):
+            return self.add_optimizer_variables(trainable_variables, [name], [initializer])[0]
+        initializers = [initializer] * len(name) if isinstance(initializer, str) or callable(initializer) \
+            else list(initializer)
+        lists = tuple([] for _ in name)
+        for variable in trainable_variables:
+            for found, one, init in zip(lists, name, initializers, strict=True):
+                found.append(self.add_variable_from_reference(variable, one, init))
+        return lists
+
+    def build(self, variables: Sequence) -> None:
+        """Make the state for the given trainable variables; a second call does nothing."""
+        if self.built:
+            return
+        self._trainable_variables = list(variables)
+        self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}
+        if self.use_ema:
+            self._averages = self.add_optimizer_variables(variables, "average")
+        if self.gradient_accumulation_steps:
+            self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+        self._slots = [{} for _ in self._trainable_variables]
+        groups = self.slots if self.slots and isinstance(self.slots[0], tuple) else (self.slots,)
+        for group in groups:
+            for variable, slots in zip(self._trainable_variables, self._slots):
+                for name in group:
+                    slots[name] = self._add_slot(variable, name)
+        self.built = True
+
+    def _add_slot(self, variable, name) -> Variable:
+        like = jax.eval_shape(lambda v: self.slot_value(name, v), variable.raw)
+        layout = variable.layout if like.shape == variable.shape else None
+        return self.add_variable(like.shape, lambda *_, **__: self.slot_value(name, variable.raw), like.dtype.name,
+                                 layout=layout, name=f"{variable.path.replace('/', '_')}_{name}")
+
+    def _get_variable_index(self, variable) -> int:
+        return self._index[id(variable)]
+
+    def assign(self, variable, value) -> None:
+        """Set a variable's value."""
+        variable.assign(value)
+
+    def assign_add(self, variable, value) -> None:
+        """Add to a variable's value."""
+        variable.assign_add(value)
+
+    def assign_sub(self, variable, value) -> None:
+        """Subtract from a variable's value."""
+        variable.assign_sub(value)
+
+    # applying gradients ----------------------------------------------------------------------------------------
+
+    def apply_gradients(self, grads_and_vars) -> Variable:
+        """Update variables from pairs of gradient and variable; returns the step count."""
+        grads, variables = zip(*grads_and_vars)
+        self.apply(list(grads), list(variables))
+        return self._iterations
+
+    def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
+        """Update variables from their gradients.
+
+        Args:
+            grads: one array for each variable; None where there is no gradient (the variable is left alone, with a
+                warning).
+            trainable_variables: the variables; by default those that the optimizer was built with.
+
+        Raises ValueError when numbers or shapes differ, when every gradient is None, or for a variable that the
+        optimizer was not built with.
+        """
+        grads = list(grads)
+        if not grads:
+            return
+        pairs = self._pairs(grads, trainable_variables)
+        for gradient, variable in pairs:
+            if variable.overwrite_with_gradient:
+                variable.assign(gradient)
+        pairs = [(g, v) for g, v in pairs if not v.overwrite_with_gradient]
+        if pairs:
+            grads, variables = map(list, zip(*pairs))
+            if self.loss_scale_factor is not None:
+                grads = [g / self.loss_scale_factor for g in grads]
+            if self.gradient_accumulation_steps:
+                self._accumulate(grads, variables)
+            else:
+                self._update_all(grads, variables)
+            if self.use_ema:
+                self._update_averages()
+            for variable in variables:
+                if variable.constraint is not None:
+                    variable.assign(variable.constraint(variable.raw))
+        self._iterations.assign_add(1)
+
+    def stateless_apply(self, optimizer_variables: Sequence, grads: Sequence, trainable_variables: Sequence) -> tuple:
+        """Pure form of `apply`: takes and returns values, `(new_trainable_variables, new_optimizer_variables)`."""
+        if not self.built:
+            raise ValueError(f"{type(self).__name__} must be built before stateless_apply: call "
+                             "optimizer.build(trainable_variables) first.")
+        own, theirs = self.variables, self._trainable_variables
+        for what, given, known in (("optimizer_variables", optimizer_variables, own),
+                                   ("trainable_variables", trainable_variables, theirs)):
+            if len(given) != len(known):
+                raise ValueError(f"{type(self).__name__}.stateless_apply: argument `{what}` must have {len(known)} "
+                                 f"values, as the optimizer has. Received: {len(given)}")
+        values = [getattr(v, "raw", v) for v in (*trainable_variables, *optimizer_variables)]
+        _, new = functional(lambda g: self.apply(g, theirs), [*theirs, *own])(values, grads)
+        return new[:len(theirs)], new[len(theirs):]
+
+    def scale_loss(self, loss):
+        """The loss times `loss_scale_factor`; `apply` divides the gradients by it again."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def _pairs(self, grads, variables) -> list:
+        """Gradients with their variables, checked."""
+        owner = type(self).__name__
+        if variables is None:
+            if not self.built:
+                raise ValueError(f"{owner}.apply: without `trainable_variables` the optimizer must be built. Call "
+                                 "optimizer.build(trainable_variables) first.")
+            variables = self._trainable_variables
+        variables = list(variables)
+        if len(variables) != len(grads):
+            raise ValueError(f"{owner}.apply: {len(grads)} gradients were given for {len(variables)} variables.")
+        self.build(variables)
+        found = []
+        for gradient, variable in zip(grads, variables):
+            if id(variable) not in self._index:
+                raise ValueError(f"{owner} does not know variable {getattr(variable, 'path', variable)!r}: it was built "
+                                 "with others. Make a new optimizer for a new set of variables.")
+            if gradient is not None:
+                if tuple(gradient.shape) != variable.shape:
+                    raise ValueError(f"{owner}: the gradient of variable {variable.path!r} has shape "
+                                     f"{tuple(gradient.shape)}, but the variable has shape {variable.shape}.")
+                found.append((jnp.asarray(gradient), variable))
+        if not found:
+            raise ValueError(f"{owner}: there is no gradient for any variable. Does the loss depend on them?")
+        if len(found) < len(grads):
+            without = [v.path for g, v in zip(grads, variables) if g is None]
+            warnings.warn(f"There is no gradient for {len(without)} variables ({', '.join(without[:8])}); they stay "
+                          "as they are. Does the loss depend on them?", stacklevel=3)
+        return found
+
+    def _update_all(self, grads, variables) -> None:
+        """Clip, decay and update."""
+        grads = self._clip(grads)
+        learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
+        decay = None if self.weight_decay is None else self.weight_decay * learning_rate
+        own_step = type(self).update_step is not Optimizer.update_step
+        if not own_step:
+            shared = self.prepare(learning_rate, self._step())
+        for gradient, variable in zip(grads, variables):
+            part = decay if decay is not None and self._use_weight_decay(variable) else None
+            if own_step:
+                if part is not None:
+                    variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
+                self.update_step(gradient, variable, learning_rate)
+            else:
+                self._update_one(gradient, variable, part, *shared)
+
+    def _step(self):
+        """The number of this update, from 1, as float32."""
+        return (getattr(self.iterations, "raw", self.iterations) + 1).astype(jnp.float32)
+
+    def update_step(self, gradient, variable: Variable, learning_rate) -> None:
+        """Update one variable and its slots; Keras's place for a rule that assigns."""
+        learning_rate = jnp.asarray(getattr(learning_rate, "raw", learning_rate), jnp.float32)
+        self._update_one(jnp.asarray(gradient), variable, None, *self.prepare(learning_rate, self._step()))
+
+    def _update_one(self, gradient, variable, decay, learning_rate, step) -> None:
+        slots = self._slots[self._index[id(variable)]]
+        old = {name: slot.raw for name, slot in slots.items()}
+        value, new = self._rule(variable.raw, gradient, old, decay, learning_rate, step)
+        variable.assign(value)
+        for name, slot in slots.items():
+            if name in new:
+                slot.assign(new[name])
+
+    def _rule(self, value, gradient, slots, decay, learning_rate, step) -> tuple:
+        """The rule with weight decay, in float32 at least: 16 bits would lose small updates and squares."""
+        dtype = jnp.promote_types(value.dtype, jnp.float32)
+        value, gradient = value.astype(dtype), gradient.astype(dtype)
+        slots = {name: x.astype(dtype) if x.dtype.itemsize < 4 else x for name, x in slots.items()}
+        if decay is not None:
+            value = value - value * decay
+        delta, new = self.update(gradient, {"value": value, **slots}, learning_rate, step)
+        return new["value"] if delta is None else value - delta, new
+
+    def _clip(self, grads) -> list:
+        if self.clipvalue is not None:
+            return [jnp.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
+        if self.clipnorm is not None:
+            return [_shrink(g, _squares(g), self.clipnorm) for g in grads]
+        if self.global_clipnorm is not None:
+            squares = sum(_squares(g) for g in grads)
+            return [_shrink(g, squares, self.global_clipnorm) for g in grads]
+        return grads
+
+    def _accumulate(self, grads, variables) -> None:
+        """Add to the accumulators; at every n-th call update from their mean and clear them."""
+        steps, own = self.gradient_accumulation_steps, [self._accumulators[self._index[id(v)]] for v in variables]
+        sums = [a.raw + g.astype(a.raw.dtype) for a, g in zip(own, grads)]
+        for accumulator, total in zip(own, sums):
+            accumulator.assign(total)
+
+        def update():
+            self._update_all([a.raw / steps for a in own], variables)
+            for accumulator in own:
+                accumulator.assign(jnp.zeros_like(accumulator.raw))
+
+        _when((self._iterations.raw + 1) % steps == 0, update, [*variables, *self._variables])
+
+    # averages and decay ----------------------------------------------------------------------------------------
+
+    def _update_averages(self) -> None:
+        """Move the averages, and set the weights to them every `ema_overwrite_frequency` steps."""
+        momentum = jnp.where(self._iterations.raw == 0, 0.0, self.ema_momentum)  # the first average is the weight
+        frequency = self.ema_overwrite_frequency
+        overwrite = frequency and (self._iterations.raw + 1) % frequency == 0
+        for variable, average in zip(self._trainable_variables, self._averages):
+            value = variable.raw
+            mean = (momentum * average.raw + (1 - momentum) * value).astype(value.dtype)
+            average.assign(mean)
+            if frequency:
+                variable.assign(jnp.where(overwrite, mean, value))
+
+    def finalize_variable_values(self, var_list: Sequence) -> None:
+        """Set the variables to their moving averages, at the end of training (with `use_ema`)."""
+        if self.use_ema:
+            for variable in var_list:
+                variable.assign(self._averages[self._get_variable_index(variable)].raw)
+
+    def exclude_from_weight_decay(self, var_list: Sequence | None = None, var_names: Sequence | None = None) -> None:
+        """Leave variables out of weight decay; must be called before `build`.
+
+        Args:
+            var_list: the variables.
+            var_names: regular expressions searched in variables' paths.
+        """
+        if self.built:
+            raise ValueError(f"{type(self).__name__}: call exclude_from_weight_decay before the optimizer is built.")
+        self._not_decayed |= {id(v) for v in var_list or ()}
+        self._not_decayed_names += [re.compile(name) for name in var_names or ()]
+
+    def _use_weight_decay(self, variable) -> bool:
+        return id(variable) not in self._not_decayed and not any(
+            pattern.search(variable.path) for pattern in self._not_decayed_names)
+
+    # files and configs -----------------------------------------------------------------------------------------
+
+    def save_own_variables(self, store) -> None:
+        """Write the variables into a store (a dict or an HDF5 group), under their numbers."""
+        for i, variable in enumerate(self.variables):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store) -> None:
+        """Read what `save_own_variables` wrote; where the number of variables differs, warn and read nothing."""
+        if len(store) != len(self.variables):
+            warnings.warn(f"The state of optimizer {self.name!r} was not loaded: it has {len(self.variables)} variables, "
+                          f"but {len(store)} were saved.", stacklevel=2)
+            return
+        for i, variable in enumerate(self.variables):
+            variable.assign(jnp.asarray(np.asarray(store[str(i)])))
+
+    def set_weights(self, weights: Sequence) -> None:
+        """Set all variables from arrays in the order of `variables`."""
+        if len(weights) != len(self.variables):
+            raise ValueError(f"{type(self).__name__}: {len(weights)} arrays were given for {len(self.variables)} "
+                             "variables.")
+        for variable, value in zip(self.variables, weights):
+            variable.assign(value)
+
+    def _config_value(self, name: str):
+        if name != "learning_rate":
+            return getattr(self, name)
+        rate = self._learning_rate
+        return float(rate.numpy()) if isinstance(rate, Variable) else rate
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, with the present learning rate, as values that JSON can hold."""
+        return {**super().get_config(), "learning_rate": registry.serialize(self._config_value("learning_rate"))}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Optimizer":
+        """An optimizer like the one whose config this is."""
+        if isinstance(config.get("learning_rate"), dict):
+            rate = registry.deserialize(config["learning_rate"], custom_objects, "optimizers.schedules",
+                                        "learning rate schedule")
+            config = {**config, "learning_rate": rate}
+        return cls(**config)
+
+
+def with_options(init: Callable) -> Callable:
+    """Give a constructor that hands **options to `Optimizer` those options in its signature, by position too."""
+    own = list(inspect.signature(init).parameters.values())[:-1]
+    taken = {p.name for p in own}
+    base = [p for p in inspect.signature(Optimizer.__init__).parameters.values() if p.name not in taken]
+    parameters = own + base
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        if len(args) >= len(parameters) - 1:
+            raise TypeError(f"{type(self).__name__} takes at most {len(parameters) - 2} arguments by position.")
+        init(self, **dict(zip([p.name for p in parameters[1:]], args)), **kwargs)
+
+    __init__.__signature__ = inspect.Signature(parameters)
+    return __init__
+
+
+def _when(condition, update: Callable, variables: Sequence) -> None:
+    """Run an update of the variables if the condition holds: lax.cond where it is traced, `if` where it is known."""
+    if not isinstance(condition, jax.core.Tracer):
+        if condition:
+            update()
+        return
+    pure = functional(update, variables)
+    new = jax.lax.cond(condition, lambda values: pure(values)[1], lambda values: values, [v.raw for v in variables])
+    for variable, value in zip(variables, new):
+        variable.assign(value)
+
+
+def _squares(x):
+    return jnp.sum(jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32))))
+
+
+def _shrink(x, squares, limit):
+    """x, scaled down so that the norm whose square is given does not exceed the limit."""
+    return x * (limit / jnp.maximum(jnp.sqrt(squares), limit)).astype(x.dtype)
+
+
+def _old_arguments(owner: str, kwargs: dict, learning_rate):
+    """Arguments of older tutorials: `lr` is renamed with a warning, `decay` is refused with the way to go."""
+    if "decay" in kwargs and kwargs.pop("decay"):
+        raise ValueError(f"{owner}: argument `decay` is no more. Pass a schedule instead, as in learning_rate="
+                         "keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=decay).")
+    if "lr" in kwargs:
+        warnings.warn(f"{owner}: argument `lr` is now called `learning_rate`.", FutureWarning, stacklevel=5)
+        learning_rate = kwargs.pop("lr")
+    if kwargs:
+        raise ValueError(f"{owner}: unknown arguments {', '.join(map(repr, kwargs))}.")
+    return learning_rate

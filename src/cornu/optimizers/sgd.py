@@ -1,0 +1,45 @@
+"""Rules of first order: gradient descent with momentum, and its sign."""
+
+import jax.numpy as jnp
+
+from cornu import check
+from cornu.optimizers.optimizer import Optimizer, with_options
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum m: m' = momentum * m - rate * g, and w' = w + m'.
+
+    Nesterov's form moves to w' = w + momentum * m' - rate * g; without momentum, w' = w - rate * g.
+
+    Args:
+        learning_rate: a number, a LearningRateSchedule, or a function without arguments.
+        momentum: between 0 and 1.
+        nesterov: whether to use Nesterov's form.
+        The others are those of `Optimizer`.
+
+    Source: Sutskever et al. 2013, http://proceedings.mlr.press/v28/sutskever13.html
+
+    >>> from cornu import Variable
+    >>> w = Variable([1.0])
+    >>> SGD(learning_rate=0.5).apply([jnp.array([1.0])], [w])
+    >>> w.numpy()
+    array([0.5], dtype=float32)
+    """
+
+    @with_options
+    def __init__(self, learning_rate=0.01, momentum: float = 0.0, nesterov: bool = False, **options):
+        self.momentum = check.between("momentum", momentum, 0, 1, "SGD")
+        self.nesterov = nesterov
+        super().__init__(learning_rate, **options)
+
+    @property
+    def slots(self):
+        return ("momentum",) if self.momentum else ()
+
+    def update(self, gradient, slots, learning_rate, step):
+        descent = learning_rate * gradient
+        if not self.momentum:
+            return descent, {}
+        momentum = self.momentum * slots["momentum"] - descent
+        delta = descent - self.momentum * momentum if self.nesterov else -momentum
+        return delta, {"momentum": momentum}
