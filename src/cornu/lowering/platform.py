@@ -13,7 +13,7 @@ import jaxlib
 _forced: contextvars.ContextVar = contextvars.ContextVar("cornu_platform", default=None)
 
 
-def platform() -> str:
+def current_platform() -> str:
     """The platform that a program traced now will most likely run on: "cpu", "gpu" or "tpu".
 
     It chooses between formulations that are all correct everywhere, so an array that was put on another device than the
@@ -38,7 +38,7 @@ def lowering_for(name: str):
 
 
 def on_cpu() -> bool:
-    return platform() == "cpu"
+    return current_platform() == "cpu"
 
 
 # XLA:CPU's default convolution (a YNNPACK fusion) is 3 to 6 times slower than its Eigen path: a 3x3 over 128x13x13x32 takes
@@ -59,7 +59,7 @@ def compiler_options(platform: str | None = None, kind: str = "train") -> dict:
     >>> compiler_options("tpu")
     {}
     """
-    if (platform or globals()["platform"]()) != "cpu":
+    if (platform or current_platform()) != "cpu":
         return {}
     if jaxlib.__version__ in _KNOWN_VERSIONS:
         return dict(_CPU_OPTIONS)
@@ -85,7 +85,7 @@ def prepare_cpu() -> bool:
     mapping of its own), M_TRIM_THRESHOLD and M_TOP_PAD (the heap grows in large steps and does not shrink) and
     M_ARENA_MAX = 1. It holds for the whole process. CORNU_MALLOC=0 in the environment switches it off.
     """
-    if os.environ.get("CORNU_MALLOC", "1") == "0" or not sys.platform.startswith("linux") or platform() != "cpu":
+    if os.environ.get("CORNU_MALLOC", "1") == "0" or not sys.platform.startswith("linux") or current_platform() != "cpu":
         return False
     import ctypes
 
