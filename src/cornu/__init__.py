@@ -1,0 +1,37 @@
+"""cornu: the Keras 3 API on one engine, JAX."""
+
+import importlib
+
+from cornu import (activations, callbacks, config, constraints, dtype_policies, initializers, layers, losses, metrics,
+                   models, ops, optimizers, random, regularizers, tree)
+from cornu.context import name_scope
+from cornu.dtypes import DTypePolicy, FloatDTypePolicy
+from cornu.initializers import Initializer
+from cornu.layers import Input, InputSpec, Layer
+from cornu.layers.layer import remat
+from cornu.losses import Loss
+from cornu.metrics import Metric
+from cornu.models import Functional, Model, Sequential
+from cornu.optimizers import Optimizer
+from cornu.regularizers import Regularizer
+from cornu.symbolic import KerasTensor, Operation, is_keras_tensor
+from cornu.variable import Variable, functional, value_and_grad
+from cornu.version import __version__, version
+
+# Loaded when they are first asked for, so that `import cornu` stays light.
+_LAZY = ("applications", "datasets", "distribution", "export", "saving", "testing", "utils", "visualization")
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return importlib.import_module(f"cornu.{name}")
+    raise AttributeError(f"module 'cornu' has no attribute {name!r}")
+
+
+__all__ = [
+    "DTypePolicy", "FloatDTypePolicy", "Functional", "Initializer", "Input", "InputSpec", "KerasTensor", "Layer", "Loss",
+    "Metric", "Model", "Operation", "Optimizer", "Regularizer", "Sequential", "Variable", "__version__", "activations",
+    "callbacks", "config", "constraints", "dtype_policies", "functional", "initializers", "is_keras_tensor", "layers",
+    "losses", "metrics", "models", "name_scope", "ops", "optimizers", "random", "regularizers", "remat", "tree",
+    "value_and_grad", "version", *_LAZY,
+]

@@ -9,7 +9,7 @@ from cornu import check
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 _state = {"max_epochs": None, "max_steps_per_epoch": None, "traceback_filtering": True, "interactive_logging": True,
-          "flash_attention": None, "device": None}
+          "flash_attention": None, "device": None, "allow_nan": False}
 
 
 def home() -> pathlib.Path:
@@ -142,6 +142,16 @@ def enable_flash_attention() -> None:
 def disable_flash_attention() -> None:
     """Never use flash attention."""
     _state["flash_attention"] = False
+
+
+def allow_nan(value: bool = True) -> None:
+    """Let `fit` take arrays with NaN in them, for models that treat them themselves."""
+    _state["allow_nan"] = bool(value)
+
+
+def allows_nan() -> bool:
+    """Whether `fit` takes arrays with NaN."""
+    return _state["allow_nan"]
 
 
 def is_nnx_enabled() -> bool:

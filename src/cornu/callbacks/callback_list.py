@@ -1,0 +1,78 @@
+"""CallbackList: the callbacks of a run, with no cost for events that nobody listens to."""
+
+from cornu.callbacks.callback import Callback
+from cornu.callbacks.history import History
+from cornu.callbacks.progress import ProgbarLogger
+
+_EVENTS = [f"on_{when}_{edge}" for when in ("train", "test", "predict", "epoch", "train_batch", "test_batch", "predict_batch")
+           for edge in ("begin", "end")]
+
+
+class CallbackList(Callback):
+    """Callbacks in order; an event reaches only those that listen to it.
+
+    Args:
+        callbacks: Callback objects, or one of them, or a CallbackList.
+        add_history: whether to add a History where there is none.
+        add_progbar: whether to add a progress bar where there is none.
+        model: the model that they watch.
+        **params: what `Callback.params` shall hold.
+    """
+
+    def __init__(self, callbacks=None, add_history=False, add_progbar=False, model=None, **params):
+        callbacks = callbacks.callbacks if isinstance(callbacks, CallbackList) else callbacks
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise ValueError(f"A callback must be an instance: write {callback.__name__}(), with parentheses.")
+            if not hasattr(callback, "set_model"):
+                raise ValueError(f"A callback must be an instance of Callback. Received {type(callback).__name__}: "
+                                 f"{callback!r:.80}")
+        self.callbacks = callbacks
+        self._history = next((c for c in callbacks if isinstance(c, History)), None)
+        if add_progbar and not any(isinstance(c, ProgbarLogger) for c in callbacks):
+            self.callbacks.append(ProgbarLogger())
+        if add_history and self._history is None:
+            self._history = History()
+            self.callbacks.append(self._history)
+        if model is not None:
+            self.set_model(model)
+        self.set_params(params)
+        self.listeners = {event: [c for c in self.callbacks if _listens(c, event)] for event in _EVENTS}
+
+    def append(self, callback) -> None:
+        self.callbacks.append(callback)
+        for event, found in self.listeners.items():
+            if _listens(callback, event):
+                found.append(callback)
+
+    def set_params(self, params) -> None:
+        self.params = params
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model) -> None:
+        self._model = model
+        if self._history is not None:
+            model.history = self._history
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+
+def _listens(callback, event: str) -> bool:
+    return callback.listens_to(event) if hasattr(callback, "listens_to") else hasattr(callback, event)
+
+
+def _dispatch(event):
+    def method(self, *args, logs=None):
+        *args, logs = (*args, logs) if len(args) < _ARGS[event] else args
+        for callback in self.listeners[event]:
+            getattr(callback, event)(*args, logs)
+
+    method.__name__ = event
+    return method
+
+
+_ARGS = {event: 2 if "batch" in event or "epoch" in event else 1 for event in _EVENTS}
+for _event in _EVENTS:
+    setattr(CallbackList, _event, _dispatch(_event))

@@ -1,0 +1,242 @@
+"""Model: a layer that can be trained, saved and summed up; built from symbolic tensors, or subclassed."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+
+from cornu import check, dtypes, registry, tree
+from cornu.layers.core import InputLayer
+from cornu.layers.layer import Layer
+from cornu.models.graph import Graph
+from cornu.models.graph_config import graph_config, read_graph
+from cornu.models.summary import print_summary
+from cornu.symbolic import KerasTensor, OpCall, any_symbolic
+from cornu.training.trainer import Trainer
+
+
+class Model(Trainer, Layer):
+    """A model: `Model(inputs, outputs)` for a graph of symbolic tensors, or a subclass with its own `call`.
+
+    Args:
+        inputs: symbolic tensors from `Input`, in any nesting.
+        outputs: symbolic tensors computed from them.
+        name: the model's name.
+
+    >>> from cornu.layers import Dense, Input
+    >>> x = Input((3,))
+    >>> Model(x, Dense(2)(x)).output_shape
+    (None, 2)
+    """
+
+    graph = None
+    _public_name = "keras>Model"
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and _is_functional(args, kwargs):
+            return Layer.__new__(Functional, *args, **kwargs)
+        return Layer.__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args, **kwargs):
+        if _is_functional(args, kwargs):
+            inputs, outputs, rest = _split(args, kwargs)
+            self._set_graph(inputs, outputs)
+            args, kwargs = (), rest
+        super().__init__(*args, **kwargs)
+        if self.graph is not None:
+            self.built = True
+
+    # the graph -------------------------------------------------------------------------------------------------
+
+    def _set_graph(self, inputs, outputs) -> None:
+        object.__setattr__(self, "graph", Graph(inputs, outputs))
+        operations = [o for o in self.graph.operations() if isinstance(o, (Layer, OpCall))]
+        names = [o.name for o in operations]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"The names of a model's layers must be unique, but {', '.join(map(repr, twice))} "
+                             "stands for several. Pass other names.")
+        object.__setattr__(self, "_operations", operations)
+
+    @property
+    def operations(self) -> list:
+        """The layers and the operations between them."""
+        return list(self._operations) if self.graph is not None else self.layers
+
+    @property
+    def layers(self) -> list:
+        """The layers, outermost only; the list may be changed without harm to the model."""
+        return [o for o in self._layers if not (isinstance(o, InputLayer) and self.graph is None)]
+
+    @property
+    def _layers(self) -> list:
+        if self.graph is None:
+            return super()._layers
+        own = {id(o) for o in self._operations}
+        return [o for o in self._operations if isinstance(o, Layer)] + [x for x in super()._layers if id(x) not in own]
+
+    inputs = property(lambda self: list(self._graph_or_error("inputs").inputs))
+    outputs = property(lambda self: list(self._graph_or_error("outputs").outputs))
+    input = property(lambda self: self._graph_or_error("input").input_structure)
+    output = property(lambda self: self._graph_or_error("output").output_structure)
+    input_shape = property(lambda self: tree.map_structure(lambda x: x.shape, self.input))
+    output_shape = property(lambda self: tree.map_structure(lambda x: x.shape, self.output))
+
+    @property
+    def input_names(self) -> list:
+        return [x.name for x in self.inputs]
+
+    @property
+    def output_names(self) -> list:
+        """The names of the layers that give the outputs."""
+        return [x.call.operation.name for x in self.outputs]
+
+    def _graph_or_error(self, what: str) -> Graph:
+        if self.graph is None:
+            raise AttributeError(f"Model {self.name!r} has no `{what}`: it is not built from symbolic tensors"
+                                 + (" yet. Call it on data, or add an Input." if not self.built else "."))
+        return self.graph
+
+    def call(self, inputs, training=None, mask=None):
+        if self.graph is None:
+            raise NotImplementedError(f"Model {type(self).__name__} does not define `call`. Define it, or pass inputs "
+                                      "and outputs to the constructor.")
+        return self.graph.run(self._fit_inputs(inputs))
+
+    def compute_mask(self, inputs, previous_mask=None):
+        """None: the layers inside have given the outputs their masks already."""
+        return None
+
+    def _fit_inputs(self, inputs) -> list:
+        """The inputs in the graph's order: by name for dicts, in place for lists; ranks adjusted by a size of 1."""
+        wanted = self.graph.inputs
+        structure = self.graph.input_structure
+        if isinstance(inputs, dict) and not isinstance(structure, dict):
+            names = self.input_names
+            missing = [n for n in names if n not in inputs]
+            if missing:
+                raise ValueError(f"Model {self.name!r} misses the inputs {missing}; it was given {sorted(inputs)}.")
+            values = [inputs[n] for n in names]
+        elif isinstance(structure, dict) and isinstance(inputs, dict):
+            missing = [k for k in structure if k not in inputs]
+            if missing:
+                raise ValueError(f"Model {self.name!r} misses the inputs {missing}; it was given {sorted(inputs)}.")
+            values = tree.flatten({k: inputs[k] for k in structure})
+        else:
+            values = tree.flatten(inputs)
+        if len(values) != len(wanted):
+            raise ValueError(f"Model {self.name!r} has {len(wanted)} input(s), {self.input_names}; "
+                             f"it was given {len(values)}.")
+        return [self._fit_rank(x, v) for x, v in zip(wanted, values)]
+
+    def _fit_rank(self, x: KerasTensor, value):
+        if value is None:
+            return value
+        if not hasattr(value, "shape"):
+            value = jnp.asarray(value)
+        rank, shape = len(x.shape), tuple(value.shape)
+        if len(shape) == rank + 1 and shape[-1] == 1:
+            value = value[..., 0]
+        elif len(shape) == rank - 1 and x.shape[-1] == 1:
+            value = value[..., None]
+        shape = tuple(value.shape)
+        if len(shape) != rank or any(isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape, shape)):
+            raise ValueError(f"Input {x.name!r} of model {self.name!r} has shape {x.shape}; it was given data of shape "
+                             f"{tuple(value.shape)}.")
+        if isinstance(value, jax.Array) and value.dtype != x.dtype and x.dtype != "string":
+            value = value.astype(x.dtype) if not (dtypes.is_float(value.dtype) and dtypes.is_float(x.dtype)
+                                                  and self.autocast and value.dtype == self.compute_dtype) else value
+        return value
+
+    # looking at it ---------------------------------------------------------------------------------------------
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of a name, or at an index. Raises ValueError where there is none."""
+        layers = [o for o in self._layers]
+        if (name is None) == (index is None):
+            raise ValueError("get_layer takes either a name or an index.")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ValueError(f"Model {self.name!r} has {len(layers)} layers; there is no layer at index {index}.")
+            return self.layers[index]
+        found = next((o for o in layers if o.name == name), None)
+        if found is None:
+            close = check.nearest(name, [o.name for o in layers])
+            raise ValueError(f"Model {self.name!r} has no layer {name!r}."
+                             + (f" Nearest: {', '.join(close)}." if close else ""))
+        return found
+
+    def summary(self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
+                layer_range=None) -> None:
+        """Print the model's layers, shapes and numbers of parameters as a table."""
+        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
+        """Write architecture, weights and optimizer into one `.keras` file."""
+        _saving().save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None) -> None:
+        """Write the weights into a `.weights.h5` file."""
+        _saving().save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """Read the weights from a file that `save_weights` or Keras wrote."""
+        return _saving().load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def to_json(self, **kwargs) -> str:
+        """The architecture as JSON, which `model_from_json` (Keras's too) reads."""
+        return json.dumps(registry.serialize(self), **kwargs)
+
+    def get_config(self) -> dict:
+        if type(self).__init__ is Model.__init__:
+            return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy)}
+        return super().get_config()
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if {"layers", "input_layers", "output_layers"} <= set(config):
+            with registry.custom_object_scope(custom_objects or {}):
+                return graph_model_from_config(cls, config)
+        with registry.custom_object_scope(custom_objects or {}):
+            return cls(**config)
+
+
+class Functional(Model):
+    """A model made from symbolic inputs and outputs: what `Model(inputs, outputs)` returns."""
+
+    _public_name = "keras.src.models.functional>Functional"
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+
+    def get_config(self) -> dict:  # by hand: a graph is not a list of arguments
+        return graph_config(self)
+
+
+def graph_model_from_config(cls, config: dict):
+    """A model of the class from the config of a graph."""
+    inputs, outputs = read_graph(config)
+    base = Functional if cls is Model else cls
+    model = base(inputs=inputs, outputs=outputs, name=config.get("name"))
+    if config.get("trainable") is False:
+        model.trainable = False
+    return model
+
+
+def _saving():
+    try:
+        from cornu import saving
+    except ImportError as error:
+        raise NotImplementedError(f"Saving is not available: {error}") from error
+    return saving
+
+
+def _is_functional(args, kwargs) -> bool:
+    return (len(args) in (2, 3) and any_symbolic(args[:1]) and any_symbolic(args[1:2])) or (
+        len(args) == 1 and "outputs" in kwargs and any_symbolic(args)) or ("inputs" in kwargs and "outputs" in kwargs)
+
+
+def _split(args, kwargs):
+    names = dict(zip(("inputs", "outputs", "name"), args))
+    rest = {**kwargs, **names}
+    return rest.pop("inputs"), rest.pop("outputs"), rest

@@ -1,0 +1,133 @@
+"""Sequential: layers one after another."""
+
+from cornu import dtypes, registry
+from cornu.layers.core import InputLayer
+from cornu.layers.layer import Layer
+from cornu.models.graph import Graph
+from cornu.models.model import Model
+from cornu.symbolic import KerasTensor
+
+
+class Sequential(Model):
+    """A plain stack of layers, each with one input and one output.
+
+    Args:
+        layers: the layers, in order; an `Input` first lets the model be built at once.
+        trainable: whether the weights are trained.
+        name: the model's name.
+
+    >>> from cornu.layers import Dense, Input
+    >>> Sequential([Input((4,)), Dense(3)]).output_shape
+    (None, 3)
+    """
+
+    _public_name = "keras>Sequential"
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        super().__init__(trainable=trainable, name=name)
+        self._stack = []
+        for layer in layers or ():
+            self.add(layer, rebuild=False)
+        self._maybe_rebuild()
+
+    def add(self, layer, rebuild: bool = True) -> None:
+        """Append a layer (or an `Input`). Raises ValueError for anything else, or for a name that is taken."""
+        if isinstance(layer, KerasTensor) and layer.call is not None and isinstance(layer.call.operation, InputLayer):
+            layer = layer.call.operation
+        if not isinstance(layer, Layer):
+            if not callable(layer) or isinstance(layer, type):
+                hint = " (it is a class: add an instance, with parentheses)" if isinstance(layer, type) else ""
+                raise ValueError(f"Sequential is made of layers. Received {layer!r:.80}{hint}.")
+            from cornu.layers import Lambda
+
+            layer = Lambda(layer)
+        if any(layer.name == other.name for other in self._stack):
+            raise ValueError(f"Sequential {self.name!r} has a layer named {layer.name!r} already. Give the layer another name.")
+        shape = getattr(layer, "_input_shape_arg", None)
+        if isinstance(layer, InputLayer) and self._stack:
+            raise ValueError(f"Sequential {self.name!r}: an Input can only come first.")
+        if not self._stack and shape is not None:
+            self._stack.append(InputLayer(batch_shape=shape))
+        self._stack.append(layer)
+        if rebuild:
+            self._maybe_rebuild()
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Remove the last layer and return it."""
+        if not self.layers:
+            raise ValueError(f"Sequential {self.name!r} has no layers to remove.")
+        layer = self._stack.pop()
+        if rebuild:
+            self._maybe_rebuild()
+        return layer
+
+    def _maybe_rebuild(self) -> None:
+        self.built = False
+        object.__setattr__(self, "graph", None)
+        if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
+            self.build(self._stack[0].batch_shape)
+
+    def build(self, input_shape=None):
+        if input_shape is None or self.built:
+            return
+        if not self.layers:
+            raise ValueError(f"Sequential {self.name!r} has no layers; add some before it is built.")
+        if isinstance(self._stack[0], InputLayer):
+            if len(input_shape) != len(self._stack[0].batch_shape):
+                raise ValueError(f"Sequential {self.name!r} was declared with inputs of shape "
+                                 f"{self._stack[0].batch_shape}, but is built for {tuple(input_shape)}.")
+        else:
+            batch, *rest = input_shape
+            self._stack.insert(0, InputLayer(batch_shape=(None, *rest), dtype=self._data_dtype))
+        x = inputs = self._stack[0].output
+        for layer in self._stack[1:]:
+            try:
+                x = layer(x)
+            except NotImplementedError:  # its call has no symbolic form: the model then runs layer by layer
+                return
+        object.__setattr__(self, "graph", Graph(inputs, x))
+
+    _data_dtype = None
+
+    def _maybe_build(self, args, kwargs) -> None:
+        if args and hasattr(args[0], "dtype"):
+            dtype = dtypes.standardize(args[0].dtype)
+            self._data_dtype = dtype if dtypes.is_int(dtype) or dtype in ("string", "bool") else None
+        super()._maybe_build(args, kwargs)
+
+    @property
+    def layers(self) -> list:
+        """The layers without the Input; the list may be changed without harm to the model."""
+        return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
+
+    @property
+    def _layers(self) -> list:
+        return list(self._stack)
+
+    @property
+    def operations(self) -> list:
+        return list(self._stack)
+
+    def call(self, inputs, training=None, mask=None):
+        if self.graph is not None:
+            [inputs] = self._fit_inputs(inputs)
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def get_config(self) -> dict:  # by hand: layers are written one by one, as Keras does
+        return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy),
+                "layers": [registry.serialize_object(layer) for layer in self._stack],
+                **({"build_input_shape": list(self._build_shapes["input_shape"])} if self.built and self._build_shapes else {})}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        model = cls(name=config.get("name"))
+        for layer in config["layers"]:
+            model.add(registry.deserialize(layer, custom_objects, area="layers", printable_name="layer"), rebuild=False)
+        model._maybe_rebuild()
+        if not model.built and config.get("build_input_shape"):
+            model.build(tuple(config["build_input_shape"]))
+        if "trainable" in config and not config["trainable"]:
+            model.trainable = False
+        return model

@@ -1,0 +1,61 @@
+"""What can be known to be wrong with data before the first step."""
+
+import numpy as np
+
+from cornu import config, losses, tree
+from cornu.data import is_text
+
+
+def check_arrays(data, model, kind: str) -> None:
+    """Raise ValueError for text given to a numeric model, NaN, and labels out of range."""
+    for part, name in zip(data[:1] if kind == "predict" else data, ("x", "y", "sample_weight")):
+        for path, array in tree.flatten_with_path(part) if part is not None else ():
+            if array is None:
+                continue
+            label = f"`{name}`" + "".join(f"[{k!r}]" for k in path)
+            if is_text(array):
+                if name != "x" or not takes_text(model):
+                    raise ValueError(f"{label} holds text (dtype {array.dtype}), but the model takes numbers. Convert it, or "
+                                     "put a TextVectorization, StringLookup or Hashing layer in front.")
+            elif kind == "train" and not config.allows_nan() and isinstance(array, np.ndarray) and array.dtype.kind == "f":
+                _refuse_nan(array, label)
+    if kind != "predict" and data[1] is not None:
+        check_labels(data[1], model)
+
+
+def takes_text(model) -> bool:
+    """Whether a layer of the model reads strings."""
+    return any(getattr(layer, "takes_text", False) for layer in model._flatten_layers())
+
+
+def _refuse_nan(array, label: str) -> None:
+    with np.errstate(all="ignore"):
+        for start in range(0, len(array), 65536):  # a sum is the fastest look at every value; NaN survives it
+            part = array[start:start + 65536]
+            if np.isnan(part.sum(dtype="float32")) and (bad := np.isnan(part)).any():
+                place = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise ValueError(f"{label} has NaN, first at index {(start + place[0], *place[1:])}. Clean the data, or allow NaN "
+                                 "with cornu.config.allow_nan(True).")
+
+
+def check_labels(y, model) -> None:
+    """Integer labels against the number of classes of a sparse categorical cross-entropy."""
+    compiled = model._loss
+    if compiled is None or model.graph is None:
+        return
+    from cornu.training.compiled import _by_output, named_outputs
+
+    outputs = named_outputs(model.graph.output_structure, model.output_names)
+    compiled.bind(list(outputs))
+    targets = _by_output(y, outputs, "y")
+    for name, loss in compiled.by_name.items():
+        target, output = targets.get(name), outputs[name]
+        if target is None or output.shape[-1] is None or not is_sparse(loss):
+            continue
+        ignore = getattr(loss, "ignore_class", None)
+        losses.check_labels(np.asarray(target), output.shape[-1], ignore)
+
+
+def is_sparse(loss) -> bool:
+    return type(loss).__name__ == "SparseCategoricalCrossentropy" or getattr(
+        loss, "__name__", getattr(getattr(loss, "fn", None), "__name__", "")) == "sparse_categorical_crossentropy"

@@ -1,0 +1,178 @@
+"""One compiled step: a method of the model made pure, with its state donated, one executable per batch shape.
+
+The executables are compiled ahead of time, so they can be counted, compiled beside a running epoch, and asked how much
+memory they need. The state is written back into the Variables after every step: the model is always true.
+"""
+
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cornu.lowering import compiler_options
+from cornu.random import global_seed_generator
+from cornu.variable import functional
+
+compilations = {"count": 0}  # training, evaluation and prediction steps compiled by this process
+
+
+class _Interrupts:
+    """Within it, Ctrl-C waits until the state of the running step is written back."""
+
+    def __init__(self):
+        self._depth, self._holding, self._pending, self._before = 0, False, False, None
+
+    def __enter__(self):
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread() \
+                and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *error):
+        self._depth -= 1
+        if self._depth == 0 and self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _handle(self, number, frame):
+        if self._holding:
+            self._pending = True
+        else:
+            raise KeyboardInterrupt
+
+    def held(self):
+        return self._Held(self)
+
+    class _Held:
+        __slots__ = ("owner",)
+
+        def __init__(self, owner):
+            self.owner = owner
+
+        def __enter__(self):
+            self.owner._holding = True
+
+        def __exit__(self, *error):
+            self.owner._holding = False
+            if self.owner._pending:
+                self.owner._pending = False
+                raise KeyboardInterrupt
+
+
+interrupts = _Interrupts()
+
+
+class Step:
+    """A method `run(data)` of a model as compiled executables.
+
+    Args:
+        run: takes one batch and gives logs or outputs; it may assign the `changing` variables.
+        changing: variables that it may assign; their arrays are donated, the new ones written back.
+        fixed: variables that it only reads.
+        kind: "train", "test" or "predict".
+        jit: whether to compile (False: the same text, eagerly).
+    """
+
+    def __init__(self, run, changing: list, fixed: list, kind: str, jit: bool = True):
+        seen = {id(v) for v in changing}
+        self.changing = list({id(v): v for v in [*changing, global_seed_generator().state]}.values())
+        self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
+        self.kind, self.jit = kind, jit
+        self._pure = functional(run, [*self.changing, *self.fixed])
+        self._executables: dict = {}
+        self._lock = threading.Lock()
+
+    # the pure functions ------------------------------------------------------------------------------------------
+
+    def _plain(self, changing, fixed, data):
+        output, values = self._pure([*changing, *fixed], data)
+        return output, values[:len(changing)]
+
+    def _gathered(self, size: int, count: int, ordered: bool):
+        """Steps over rows of arrays that stay on the device: `count` batches of `size` rows from a cursor on."""
+
+        def rows(arrays, order, cursor):
+            if not ordered:
+                return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, cursor, size, 0), arrays)
+            index = jax.lax.dynamic_slice_in_dim(order, cursor, size, 0)
+            return jax.tree.map(lambda a: a.at[index].get(mode="promise_in_bounds"), arrays)
+
+        def many(changing, cursor, fixed, arrays, order):
+            for _ in range(count):  # unrolled: a convolution inside a loop falls to XLA's slow path on CPU
+                output, changing = self._plain(changing, fixed, rows(arrays, order, cursor))
+                cursor = cursor + size
+            return output, changing, cursor
+
+        return many
+
+    # calling -----------------------------------------------------------------------------------------------------
+
+    def values(self) -> list:
+        return [v._value for v in self.changing]
+
+    def write(self, values) -> None:
+        for variable, value in zip(self.changing, values):
+            variable._value = value
+
+    def __call__(self, data):
+        """Run on one batch that comes from the host."""
+        fixed = [v._value for v in self.fixed]
+        if not self.jit:
+            output, values = self._plain(self.values(), fixed, jax.tree.map(_as_device, data))
+            self.write(values)
+            return output
+        data = jax.tree.map(_as_device, data)
+        return self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))[0]
+
+    def gathered(self, arrays, order, cursor, size: int, count: int = 1):
+        """Run on `count` batches of `size` rows of device arrays; gives the output and the advanced cursor."""
+        args = (self.values(), cursor, [v._value for v in self.fixed], arrays, order)
+        key = ("rows", size, count, _key(arrays), order is None)
+        return self._run(key, self._gathered(size, count, order is not None), args, (0, 1))
+
+    def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
+        """Compile for another batch size beside the running epoch."""
+        args = jax.tree.map(_abstract, (self.values(), jnp.int32(0), [v._value for v in self.fixed], arrays, order))
+        key = ("rows", size, count, _key(arrays), order is None)
+
+        def work():
+            try:
+                self._compiled(key, self._gathered(size, count, order is not None), args, (0, 1))
+            except Exception:  # the step itself will meet the same error, on the main thread
+                pass
+
+        thread = threading.Thread(target=work, daemon=True, name="cornu-compile")
+        thread.start()
+        return thread
+
+    def _run(self, key, fn, args, donate):
+        """Call the executable and write the state back, as one action that Ctrl-C does not divide."""
+        compiled = self._executables.get(key) or self._compiled(key, fn, args, donate)
+        with interrupts.held():
+            output, values, *rest = compiled(*args)
+            self.write(values)
+        return output, *rest
+
+    def _compiled(self, key, fn, args, donate):
+        with self._lock:
+            if key not in self._executables:
+                jitted = jax.jit(fn, donate_argnums=donate, compiler_options=compiler_options(kind=self.kind) or None)
+                self._executables[key] = jitted.lower(*args).compile()
+                compilations["count"] += 1
+            return self._executables[key]
+
+
+def _as_device(x):
+    return jnp.asarray(x) if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OSUT" else x
+
+
+def _abstract(x):
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=getattr(x, "weak_type", False))
+
+
+def _key(data):
+    leaves, treedef = jax.tree.flatten(data)
+    return treedef, tuple((x.shape, str(x.dtype)) if hasattr(x, "shape") else x for x in leaves)
