@@ -21,6 +21,49 @@ def check_window(layer, x, window, dilation=1) -> None:
                 "larger input.")
 
 
+def conv(x, kernel, strides, padding, dilation, groups, data_format):
+    """The convolution, in XLA's own terms."""
+    axes = "DHW"[-(x.ndim - 2):]
+    spec = "N" + axes + "C" if data_format == "channels_last" else "NC" + axes
+    if padding == "causal":
+        padding = [((kernel.shape[0] - 1) * dilation[0], 0)]
+    return lax.conv_general_dilated(x, kernel, strides, padding if isinstance(padding, list) else padding.upper(),
+                                    rhs_dilation=dilation, dimension_numbers=(spec, axes + "IO", spec),
+                                    feature_group_count=groups)
+
+
+def conv_transpose(x, kernel, strides, padding, output_padding, dilation, data_format):
+    """The transposed convolution: one with a dilated input and a flipped kernel."""
+    rank = x.ndim - 2
+    axes = "DHW"[-rank:]
+    spec = "N" + axes + "C" if data_format == "channels_last" else "NC" + axes
+    pads = []
+    for i in range(rank):
+        k, s = (kernel.shape[i] - 1) * dilation[i] + 1, strides[i]
+        extra = None if output_padding is None else output_padding[i]
+        if padding == "same":  # how much of the full output, (n - 1) s + k, is cut off
+            cut = k - s if extra is None else k // 2 * 2 - extra
+        else:
+            cut = min(k - s, 0) if extra is None else -extra
+        low = max(cut, 0) // 2
+        pads.append((k - 1 - low, k - 1 - (cut - low)))
+    return lax.conv_general_dilated(x, jnp.flip(kernel, range(rank)), (1,) * rank, pads, lhs_dilation=strides,
+                                    rhs_dilation=dilation, dimension_numbers=(spec, axes + "OI", spec))
+
+
+def depthwise_conv(x, kernel, strides, padding, dilation, data_format):
+    """A convolution with as many groups as channels."""
+    *window, channels, multiplier = kernel.shape
+    return conv(x, kernel.reshape((*window, 1, channels * multiplier)), strides, padding, dilation, channels, data_format)
+
+
+def separable_conv(x, depthwise, pointwise, strides, padding, dilation, data_format):
+    """A depthwise convolution, then a product over the channels."""
+    x = depthwise_conv(x, depthwise, strides, padding, dilation, data_format)
+    ones = (1,) * (x.ndim - 2)
+    return conv(x, pointwise, ones, "valid", ones, 1, data_format)
+
+
 class _BaseConv(Layer):
     """What the convolutions share: the window's arguments, the bias and the activation."""
 
@@ -66,9 +109,12 @@ class _BaseConv(Layer):
     def _add_bias(self, filters):
         self.bias = self._weight((filters,), "bias") if self.use_bias else None
 
-    def call(self, inputs):
+    def _check_size(self, x):
         if self.padding == "valid":
-            check_window(self, inputs, self.kernel_size, self.dilation_rate)
+            check_window(self, x, self.kernel_size, self.dilation_rate)
+
+    def call(self, inputs):
+        self._check_size(inputs)
         x = self._convolve(inputs)
         if self.bias is not None:
             shape = (-1,) + (1,) * (0 if self.data_format == "channels_last" else self.rank)
@@ -101,18 +147,7 @@ class _Conv(_BaseConv):
         self._add_bias(self.filters)
 
     def _convolve(self, x):
-        return _conv(x, self.kernel.value, self.strides, self.padding, self.dilation_rate, self.groups, self.data_format)
-
-
-def _conv(x, kernel, strides, padding, dilation, groups, data_format):
-    rank = x.ndim - 2
-    axes = "DHW"[-rank:]
-    spec = ("N" + axes + "C" if data_format == "channels_last" else "NC" + axes)
-    if padding == "causal":
-        padding = [((kernel.shape[0] - 1) * dilation[0], 0)]
-    return lax.conv_general_dilated(x, kernel, strides, padding if isinstance(padding, list) else padding.upper(),
-                                    rhs_dilation=dilation, dimension_numbers=(spec, axes + "IO", spec),
-                                    feature_group_count=groups)
+        return conv(x, self.kernel.value, self.strides, self.padding, self.dilation_rate, self.groups, self.data_format)
 
 
 class Conv1D(_Conv):
@@ -170,4 +205,210 @@ class Conv3D(_Conv):
     rank = 3
 
 
+class _ConvTranspose(_BaseConv):
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", output_padding=None, data_format=None,
+                 dilation_rate=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+                 bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+                 kernel_constraint=None, bias_constraint=None, **kwargs):
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        owner = type(self).__name__
+        self.filters = check.positive("filters", filters, owner)
+        self.output_padding = None if output_padding is None else check.int_tuple(
+            "output_padding", output_padding, self.rank, owner, zero=True)
+        if output_padding is not None and any(p >= s for p, s in zip(self.output_padding, self.strides)):
+            raise ValueError(f"{owner}: output_padding must be smaller than strides on every axis. Received: "
+                             f"output_padding={output_padding}, strides={strides}")
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+
+    def build(self, input_shape):
+        self.kernel = self._weight((*self.kernel_size, self.filters, self._channels(input_shape)), "kernel")
+        self._add_bias(self.filters)
+
+    def _check_size(self, x):
+        pass  # the window only spreads out: every input is large enough
+
+    def _convolve(self, x):
+        return conv_transpose(x, self.kernel.value, self.strides, self.padding, self.output_padding,
+                              self.dilation_rate, self.data_format)
+
+
+class Conv1DTranspose(_ConvTranspose):
+    """The transpose of `Conv1D`; arguments as in `Conv2DTranspose`, with one number where it has two.
+
+    >>> Conv1DTranspose(4, 3, strides=2)(jnp.ones((2, 10, 8))).shape
+    (2, 21, 4)
+    """
+
+    rank = 1
+
+
+class Conv2DTranspose(_ConvTranspose):
+    """The transpose of `Conv2D`: every input cell spreads its values over a window of the output.
+
+    With n cells on an axis and a window spanning k = (kernel_size - 1) dilation + 1, the output has
+    n strides + max(k - strides, 0) cells for padding "valid" and n strides for "same"; where output_padding is given,
+    (n - 1) strides + k - 2 p + output_padding, with p = 0 for "valid" and k // 2 for "same".
+
+    Args:
+        filters: the number of output channels.
+        kernel_size: height and width of the window; an integer means both.
+        strides: how far apart neighbouring input cells land in the output.
+        padding: "valid" or "same".
+        output_padding: cells added at the end of each axis, fewer than strides; None chooses the output's size.
+        data_format: "channels_last", "channels_first", or None for the configured one.
+        dilation_rate: the distances between the window's cells.
+        activation: a name or function; none if None.
+        use_bias: whether a bias is added.
+        kernel_initializer, bias_initializer: where the weights start.
+        kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
+        kernel_constraint, bias_constraint: applied to the weights after every update.
+
+    Raises ValueError for an output_padding that is not smaller than strides. Source: Zeiler et al., Deconvolutional
+    Networks (2010).
+
+    >>> Conv2DTranspose(4, 3, strides=2, padding="same")(jnp.ones((2, 7, 7, 3))).shape
+    (2, 14, 14, 4)
+    """
+
+    rank = 2
+
+
+class Conv3DTranspose(_ConvTranspose):
+    """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`, with three numbers where it has two.
+
+    >>> Conv3DTranspose(2, 2, strides=2)(jnp.ones((1, 3, 3, 3, 1))).shape
+    (1, 6, 6, 6, 2)
+    """
+
+    rank = 3
+
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, output_padding=None,
+                 dilation_rate=1, **kwargs):  # Keras orders data_format and output_padding differently here
+        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, **kwargs)
+
+
+class _DepthwiseConv(_BaseConv):
+    def __init__(self, kernel_size, strides=1, padding="valid", depth_multiplier=1, data_format=None, dilation_rate=1,
+                 activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros",
+                 depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+                 depthwise_constraint=None, bias_constraint=None, **kwargs):
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        self.depth_multiplier = check.positive("depth_multiplier", depth_multiplier, type(self).__name__)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+
+    def build(self, input_shape):
+        channels = self._channels(input_shape)
+        self.kernel = self._weight((*self.kernel_size, channels, self.depth_multiplier), "kernel", "depthwise")
+        self._add_bias(channels * self.depth_multiplier)
+
+    def _convolve(self, x):
+        return depthwise_conv(x, self.kernel.value, self.strides, self.padding, self.dilation_rate, self.data_format)
+
+
+class DepthwiseConv1D(_DepthwiseConv):
+    """A convolution of every channel by itself over one axis; arguments as in `DepthwiseConv2D`.
+
+    >>> DepthwiseConv1D(3, depth_multiplier=2)(jnp.ones((2, 10, 8))).shape
+    (2, 8, 16)
+    """
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """A convolution of every channel by itself, with depth_multiplier kernels each.
+
+    Args:
+        kernel_size: height and width of the window; an integer means both.
+        strides: the steps of the window.
+        padding: "valid" or "same".
+        depth_multiplier: the number of output channels for every input channel.
+        data_format: "channels_last", "channels_first", or None for the configured one.
+        dilation_rate: the distances between the window's cells.
+        activation: a name or function; none if None.
+        use_bias: whether a bias is added.
+        depthwise_initializer, bias_initializer: where the weights start.
+        depthwise_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
+        depthwise_constraint, bias_constraint: applied to the weights after every update.
+
+    >>> DepthwiseConv2D(3)(jnp.ones((2, 28, 28, 3))).shape
+    (2, 26, 26, 3)
+    """
+
+    rank = 2
+
+
+class _SeparableConv(_BaseConv):
+    def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
+                 depth_multiplier=1, activation=None, use_bias=True, depthwise_initializer="glorot_uniform",
+                 pointwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None,
+                 pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+                 depthwise_constraint=None, pointwise_constraint=None, bias_constraint=None, **kwargs):
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        self.filters = check.positive("filters", filters, type(self).__name__)
+        self.depth_multiplier = check.positive("depth_multiplier", depth_multiplier, type(self).__name__)
+        self.depthwise_initializer = initializers.get(depthwise_initializer)
+        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_initializer = initializers.get(pointwise_initializer)
+        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
+
+    def build(self, input_shape):
+        channels, multiplier = self._channels(input_shape), self.depth_multiplier
+        self.depthwise_kernel = self._weight((*self.kernel_size, channels, multiplier), "depthwise_kernel", "depthwise")
+        self.pointwise_kernel = self._weight((*(1,) * self.rank, channels * multiplier, self.filters),
+                                             "pointwise_kernel", "pointwise")
+        self._add_bias(self.filters)
+
+    def _convolve(self, x):
+        return separable_conv(x, self.depthwise_kernel.value, self.pointwise_kernel.value, self.strides, self.padding,
+                              self.dilation_rate, self.data_format)
+
+
+class SeparableConv1D(_SeparableConv):
+    """A depthwise convolution over one axis, then one of width 1 that mixes the channels; see `SeparableConv2D`.
+
+    >>> SeparableConv1D(4, 3)(jnp.ones((2, 10, 8))).shape
+    (2, 8, 4)
+    """
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConv):
+    """A depthwise convolution, then a 1 x 1 convolution that mixes the channels.
+
+    Args:
+        filters: the number of output channels.
+        kernel_size: height and width of the depthwise window; an integer means both.
+        strides: the steps of the window.
+        padding: "valid" or "same".
+        data_format: "channels_last", "channels_first", or None for the configured one.
+        dilation_rate: the distances between the window's cells.
+        depth_multiplier: the number of channels in between for every input channel.
+        activation: a name or function; none if None.
+        use_bias: whether a bias is added.
+        depthwise_initializer, pointwise_initializer, bias_initializer: where the weights start.
+        depthwise_regularizer, pointwise_regularizer, bias_regularizer, activity_regularizer: penalties.
+        depthwise_constraint, pointwise_constraint, bias_constraint: applied to the weights after every update.
+
+    Source: Chollet, Xception (2017).
+
+    >>> SeparableConv2D(4, 3)(jnp.ones((2, 28, 28, 3))).shape
+    (2, 26, 26, 4)
+    """
+
+    rank = 2
+
+
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+Convolution1DTranspose, Convolution2DTranspose, Convolution3DTranspose = Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
