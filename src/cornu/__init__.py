@@ -10,6 +10,7 @@ from cornu.initializers import Initializer
 from cornu.layers import Input, InputSpec, Layer
 from cornu.layers.layer import remat
 from cornu.losses import Loss
+from cornu.lowering.cache import use_disk_cache
 from cornu.metrics import Metric
 from cornu.models import Functional, Model, Sequential
 from cornu.optimizers import Optimizer
@@ -17,6 +18,8 @@ from cornu.regularizers import Regularizer
 from cornu.symbolic import KerasTensor, Operation, is_keras_tensor
 from cornu.variable import Variable, functional, value_and_grad
 from cornu.version import __version__, version
+
+use_disk_cache()
 
 # Loaded when they are first asked for, so that `import cornu` stays light.
 _LAZY = ("applications", "datasets", "distribution", "export", "saving", "testing", "utils", "visualization")

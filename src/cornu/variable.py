@@ -18,6 +18,10 @@ from cornu import context, dtypes, names, tree
 _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=None)
 
 
+# Counts what may change which variables a model has or trains: what is found by walking may be kept while it stands.
+structure = {"version": 0}
+
+
 class Scope:
     """Values on loan for the span of a `with` block.
 
@@ -170,6 +174,7 @@ class Variable:
             raise ValueError(f"Unknown synchronization {synchronization!r}: none, auto, on_write or on_read.")
         self.path = "/".join((*context.name_path(), self.name))
         self._trainable, self.autocast = bool(trainable), bool(autocast)
+        structure["version"] += 1
         self.aggregation, self.synchronization, self._layout = aggregation or "none", synchronization or "none", layout
         self.regularizer = self.constraint = None
         self.overwrite_with_gradient = False
@@ -242,6 +247,7 @@ class Variable:
     @trainable.setter
     def trainable(self, value) -> None:
         self._trainable = bool(value)
+        structure["version"] += 1
 
     # writing ---------------------------------------------------------------------------------------------------
 

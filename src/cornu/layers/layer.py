@@ -18,7 +18,7 @@ from cornu.context import CallContext
 from cornu.layers.spec import InputSpec, assert_input_compatibility
 from cornu.random import SeedGenerator
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, infer, shape_of
-from cornu.variable import Scope, Variable, functional, in_scope, scope_losses
+from cornu.variable import Scope, Variable, functional, in_scope, scope_losses, structure
 
 _OWN = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps"))
 
@@ -127,6 +127,8 @@ class Layer(Operation):
                 raise RuntimeError(f"{type(self).__name__}.__init__ sets self.{name} before it called "
                                    "super().__init__(). Call super().__init__() first.")
             self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
+        if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)):
+            structure["version"] += 1
         object.__setattr__(self, name, value)
 
     def _refuse_in_call(self, what: str, value=None):
@@ -215,6 +217,7 @@ class Layer(Operation):
     @trainable.setter
     def trainable(self, value) -> None:
         self._trainable = bool(value)
+        structure["version"] += 1
         for layer in self._layers:
             layer.trainable = value
 

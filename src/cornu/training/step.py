@@ -166,7 +166,9 @@ class Step:
 
 
 def _as_device(x):
-    return jnp.asarray(x) if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OSUT" else x
+    """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
+    wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"
+    return jnp.asarray(x) if wide else x
 
 
 def _abstract(x):
@@ -175,4 +177,4 @@ def _abstract(x):
 
 def _key(data):
     leaves, treedef = jax.tree.flatten(data)
-    return treedef, tuple((x.shape, str(x.dtype)) if hasattr(x, "shape") else x for x in leaves)
+    return treedef, tuple([(x.shape, x.dtype) if hasattr(x, "shape") else x for x in leaves])
