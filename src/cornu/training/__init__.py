@@ -1,0 +1,1 @@
+"""Training: what compile() was told, one compiled step, one loop with three uses."""
