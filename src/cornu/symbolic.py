@@ -78,7 +78,7 @@ class KerasTensor:
 
     def __array_ufunc__(self, ufunc, *args, **kwargs):
         if any(isinstance(a, np.ndarray) for a in args) and ufunc.__name__ in _UFUNC_OPERATORS:
-            return NotImplemented  # `array + tensor`: let the tensor's own operator answer
+            return _UFUNC_OPERATORS[ufunc.__name__](*args[1:])  # `array + tensor`: the op answers
         raise _not_an_array(f"numpy.{ufunc.__name__}", ufunc.__name__)
 
     def __array_function__(self, func, types, args, kwargs):
@@ -97,8 +97,7 @@ class KerasTensor:
         raise _not_an_array("int()", "cast")
 
 
-_UFUNC_OPERATORS = frozenset("add subtract multiply divide true_divide floor_divide remainder power matmul less "
-                             "less_equal greater greater_equal equal not_equal logical_and logical_or".split())
+_UFUNC_OPERATORS: dict = {}  # NumPy's name of an operator -> the op, filled by ops/operators.py
 
 
 def _caller(package: str) -> tuple[str, str]:

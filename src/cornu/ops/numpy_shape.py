@@ -1,0 +1,462 @@
+"""Operations that make tensors, change their shape or order, or take parts of them."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cornu import check, dtypes
+from cornu.ops.kit import integers, operand, public, tensor, unary
+from cornu.symbolic import op
+
+
+def _floatx(dtype):
+    return dtypes.standardize(dtype)
+
+
+def _dtype(dtype):
+    return None if dtype is None else dtypes.standardize(dtype)
+
+
+def _shape(shape):
+    return integers((shape,) if isinstance(shape, int) else shape)
+
+
+# Making ----------------------------------------------------------------------------------------------------------
+
+
+@op
+def zeros(shape, dtype=None):
+    """A tensor of zeros, of floatx unless a dtype is given."""
+    return jnp.zeros(_shape(shape), _floatx(dtype))
+
+
+@op
+def ones(shape, dtype=None):
+    """A tensor of ones, of floatx unless a dtype is given."""
+    return jnp.ones(_shape(shape), _floatx(dtype))
+
+
+@op
+def empty(shape, dtype=None):
+    """A tensor of no particular values (zeros), of floatx unless a dtype is given."""
+    return jnp.empty(_shape(shape), _floatx(dtype))
+
+
+@op
+def full(shape, fill_value, dtype=None):
+    """A tensor of one value, which is broadcast to the shape; of floatx unless a dtype is given."""
+    return jnp.full(_shape(shape), operand(fill_value), _floatx(dtype))
+
+
+@op
+def zeros_like(x, dtype=None):
+    """Zeros of x's shape, and its dtype unless another is given."""
+    return jnp.zeros_like(tensor(x), dtype=_dtype(dtype))
+
+
+@op
+def ones_like(x, dtype=None):
+    """Ones of x's shape, and its dtype unless another is given."""
+    return jnp.ones_like(tensor(x), dtype=_dtype(dtype))
+
+
+@op
+def empty_like(x, dtype=None):
+    """A tensor of no particular values, of x's shape, and its dtype unless another is given."""
+    return jnp.empty_like(tensor(x), dtype=_dtype(dtype))
+
+
+@op
+def full_like(x, fill_value, dtype=None):
+    """One value in x's shape, and x's dtype unless another is given."""
+    return jnp.full_like(tensor(x), operand(fill_value), dtype=_dtype(dtype))
+
+
+@op
+def eye(N, M=None, k=0, dtype=None):
+    """An N x M matrix (M = N by default) with ones on its kth diagonal."""
+    return jnp.eye(N, M=M, k=k, dtype=_floatx(dtype))
+
+
+@op
+def identity(n, dtype=None):
+    """The n x n identity matrix."""
+    return jnp.identity(n, dtype=_floatx(dtype))
+
+
+@op
+def tri(N, M=None, k=0, dtype=None):
+    """An N x M matrix with ones on and below its kth diagonal."""
+    return jnp.tri(N, M=M, k=k, dtype=_floatx(dtype))
+
+
+@op
+def arange(start, stop=None, step=None, dtype=None):
+    """start, start + step ... up to but without stop; `arange(n)` is 0 ... n - 1.
+
+    Args:
+        start, stop, step: numbers; stop None takes start for stop and 0 for start, step None is 1.
+        dtype: int32 for integers and floatx otherwise, unless given.
+    """
+    if dtype is None:
+        kinds = [getattr(v, "dtype", type(v)) for v in (start, stop, step) if v is not None]
+        dtype = dtypes.result_type(*kinds)
+    return jnp.arange(start, stop, step, dtype=dtypes.standardize(dtype))
+
+
+@op
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
+    """`num` evenly spaced numbers from start to stop.
+
+    Args:
+        start, stop: numbers or tensors.
+        num: how many.
+        endpoint: whether stop is the last of them.
+        retstep: whether to give the spacing too.
+        dtype: of the result; a float one by default.
+        axis: the new axis, where start and stop are tensors.
+    """
+    return jnp.linspace(operand(start), operand(stop), num, endpoint, retstep, _dtype(dtype), axis)
+
+
+@op
+def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
+    """base^start ... base^stop with evenly spaced exponents; the other arguments are those of `linspace`."""
+    return jnp.logspace(operand(start), operand(stop), num, endpoint, base, _dtype(dtype), axis)
+
+
+@op
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+    """`num` numbers from start to stop with one ratio between neighbours; arguments as in `linspace`."""
+    return jnp.geomspace(operand(start), operand(stop), num, endpoint, _dtype(dtype), axis)
+
+
+@op
+def array(x, dtype=None):
+    return tensor(x, dtype)
+
+
+@op
+def copy(x):
+    """A tensor of the same values."""
+    return jnp.copy(tensor(x))
+
+
+@op
+def meshgrid(*x, indexing="xy"):
+    """Coordinate grids from one-dimensional coordinates.
+
+    Args:
+        *x: one-dimensional tensors.
+        indexing: "xy" swaps the first two axes (columns first), "ij" does not.
+    """
+    check.one_of("indexing", indexing, ("xy", "ij"))
+    return jnp.meshgrid(*(tensor(i) for i in x), indexing=indexing)
+
+
+@op
+def diag(x, k=0):
+    """A matrix with x on its kth diagonal; for a matrix x, that diagonal."""
+    return jnp.diag(tensor(x), k=k)
+
+
+@op
+def diagflat(x, k=0):
+    """A matrix with the flattened x on its kth diagonal."""
+    return jnp.diagflat(tensor(x), k=k)
+
+
+@op
+def vander(x, N=None, increasing=False):
+    """The Vandermonde matrix: powers of x in N columns (as many as x by default), the highest first."""
+    return jnp.vander(tensor(x), N=N, increasing=increasing)
+
+
+def _window(name, doc):
+    make = getattr(jnp, name)
+
+    def function(x):
+        length = int(tensor(x)) if not isinstance(x, int) else x
+        return make(length).astype(dtypes.config.floatx())
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"{doc}\n\nArgs:\n    x: the number of points, an integer."
+    return op(function)
+
+
+bartlett = _window("bartlett", "Bartlett's window, a triangle.")
+blackman = _window("blackman", "Blackman's window: 0.42 - 0.5 cos(2 pi n / (x - 1)) + 0.08 cos(4 pi n / (x - 1)).")
+hamming = _window("hamming", "Hamming's window: 0.54 - 0.46 cos(2 pi n / (x - 1)).")
+hanning = _window("hanning", "Hann's window: 0.5 - 0.5 cos(2 pi n / (x - 1)).")
+
+
+@op
+def kaiser(x, beta):
+    """Kaiser's window of x points: I0(beta sqrt(1 - (2 n / (x - 1) - 1)^2)) / I0(beta)."""
+    length = x if isinstance(x, int) else int(tensor(x))
+    return jnp.kaiser(length, operand(beta)).astype(dtypes.config.floatx())
+
+
+# Shape and order -------------------------------------------------------------------------------------------------
+
+fliplr = unary("fliplr", "The values along axis 1 in reverse order.")
+flipud = unary("flipud", "The values along axis 0 in reverse order.")
+ravel = unary("ravel", "All values in one axis, in order.")
+
+
+@op
+def reshape(x, newshape):
+    """The same values in another shape; one size may be -1, which is then found.
+
+    >>> reshape([1, 2, 3, 4], (2, -1)).shape
+    (2, 2)
+    """
+    return jnp.reshape(tensor(x), _shape(newshape))
+
+
+@op
+def transpose(x, axes=None):
+    """The axes in another order, reversed by default."""
+    return jnp.transpose(tensor(x), integers(axes))
+
+
+@op
+def expand_dims(x, axis):
+    """The tensor with new axes of size 1 at the given places of the result."""
+    return jnp.expand_dims(tensor(x), integers(axis))
+
+
+@op
+def squeeze(x, axis=None):
+    """The tensor without axes of size 1: those given, or all."""
+    return jnp.squeeze(tensor(x), integers(axis))
+
+
+@op
+def moveaxis(x, source, destination):
+    """The axes `source` moved to the places `destination`; the others keep their order."""
+    return jnp.moveaxis(tensor(x), integers(source), integers(destination))
+
+
+@op
+def swapaxes(x, axis1, axis2):
+    """Two axes exchanged."""
+    return jnp.swapaxes(tensor(x), axis1, axis2)
+
+
+@op
+def broadcast_to(x, shape):
+    """The values repeated to the given shape."""
+    return jnp.broadcast_to(tensor(x), _shape(shape))
+
+
+@op
+def flip(x, axis=None):
+    """The values in reverse order along the axis or axes, or along all for None."""
+    return jnp.flip(tensor(x), integers(axis))
+
+
+@op
+def rot90(array, k=1, axes=(0, 1)):
+    """The tensor turned k times by 90 degrees in the plane of two axes, from the first to the second."""
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ValueError(f"rot90: `axes` must be two different axes. Received: {axes!r}")
+    return jnp.rot90(tensor(array), k, tuple(axes))
+
+
+@op
+def roll(x, shift, axis=None):
+    """The values shifted along the axis or axes, the last ones coming in first; None flattens in between."""
+    return jnp.roll(tensor(x), integers(shift), integers(axis))
+
+
+@op
+def tile(x, repeats):
+    """The whole tensor repeated so many times along each axis."""
+    return jnp.tile(tensor(x), integers(repeats))
+
+
+@op
+def repeat(x, repeats, axis=None):
+    """Each value repeated so many times along an axis; None flattens first.
+
+    Args:
+        x: a tensor.
+        repeats: an integer, or one for each position of the axis.
+        axis: along which.
+    """
+    if not isinstance(repeats, int):
+        repeats = tensor(repeats)
+        repeats = int(repeats.reshape(())) if repeats.size == 1 else repeats
+    return jnp.repeat(tensor(x), repeats, axis=axis)
+
+
+@op
+def pad(x, pad_width, mode="constant", constant_values=None):
+    """The tensor with values added at the borders.
+
+    Args:
+        x: a tensor.
+        pad_width: an integer, a pair (before, after) for all axes, or a pair for each axis.
+        mode: "constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "maximum", "mean", "median",
+            "minimum", "empty".
+        constant_values: the value that "constant" adds, 0 by default.
+    """
+    if constant_values is not None and mode != "constant":
+        raise ValueError(f"pad: `constant_values` has a meaning for mode 'constant' only. Received: mode={mode!r}")
+    kwargs = {} if constant_values is None else {"constant_values": operand(constant_values)}
+    widths = jax.tree.map(lambda w: int(w), tuple(map(tuple, pad_width))
+                          if hasattr(pad_width, "__iter__") and hasattr(next(iter(pad_width)), "__iter__")
+                          else pad_width)
+    return jnp.pad(tensor(x), widths, mode=mode, **kwargs)
+
+
+@op
+def tril(x, k=0):
+    """The lower triangle, with zeros above the kth diagonal."""
+    return jnp.tril(tensor(x), k=k)
+
+
+@op
+def triu(x, k=0):
+    """The upper triangle, with zeros below the kth diagonal."""
+    return jnp.triu(tensor(x), k=k)
+
+
+@op
+def diagonal(x, offset=0, axis1=0, axis2=1):
+    """The diagonal of the matrices that two axes make, as the last axis of the result."""
+    return jnp.diagonal(tensor(x), offset, axis1, axis2)
+
+
+@op
+def trace(x, offset=0, axis1=0, axis2=1):
+    """The sum of the diagonal of the matrices that two axes make."""
+    return jnp.trace(tensor(x), offset, axis1, axis2)
+
+
+# Joining and splitting ---------------------------------------------------------------------------------------------
+
+
+def _arrays(xs):
+    return [tensor(x) for x in xs]
+
+
+@op
+def concatenate(xs, axis=0):
+    """Tensors joined along an axis; None flattens them first."""
+    return jnp.concatenate(_arrays(xs), axis=axis)
+
+
+@op
+def stack(x, axis=0):
+    """Tensors of one shape joined along a new axis."""
+    return jnp.stack(_arrays(x), axis=axis)
+
+
+@op
+def append(x1, x2, axis=None):
+    """x2 joined to x1 along an axis; None flattens both."""
+    return jnp.append(tensor(x1), tensor(x2), axis=axis)
+
+
+@op
+def hstack(xs):
+    """Tensors joined along axis 1 (axis 0 for one-dimensional ones)."""
+    return jnp.hstack(_arrays(xs))
+
+
+@op
+def vstack(xs):
+    """Tensors joined along axis 0, one-dimensional ones as rows."""
+    return jnp.vstack(_arrays(xs))
+
+
+@op
+def dstack(xs):
+    """Tensors joined along axis 2, which is added where it is missing."""
+    return jnp.dstack(_arrays(xs))
+
+
+@op
+def split(x, indices_or_sections, axis=0):
+    """The tensor cut along an axis: into so many equal parts, or before the given indices."""
+    return jnp.split(tensor(x), integers(indices_or_sections), axis=axis)
+
+
+@op
+def array_split(x, indices_or_sections, axis=0):
+    """Like `split`, where the parts need not be equal: the first ones are longer by one."""
+    return jnp.array_split(tensor(x), integers(indices_or_sections), axis=axis)
+
+
+@op
+def hsplit(x, indices_or_sections):
+    """The tensor cut along axis 1 (axis 0 for a one-dimensional one); see `split`."""
+    return jnp.hsplit(tensor(x), integers(indices_or_sections))
+
+
+@op
+def vsplit(x, indices_or_sections):
+    """The tensor cut along axis 0; see `split`."""
+    return jnp.vsplit(tensor(x), integers(indices_or_sections))
+
+
+@op
+def dsplit(x, indices_or_sections):
+    """The tensor cut along axis 2; see `split`."""
+    return jnp.dsplit(tensor(x), integers(indices_or_sections))
+
+
+# Taking parts ------------------------------------------------------------------------------------------------------
+
+
+@op
+def get_item(x, key):
+    """`x[key]`, for integers, slices, None, Ellipsis, and arrays of integers or truth values."""
+    def plain(k):
+        return tensor(k) if not isinstance(k, (int, slice, type(None), type(Ellipsis))) else k
+
+    return tensor(x)[tuple(plain(k) for k in key) if isinstance(key, tuple) else plain(key)]
+
+
+@op
+def take(x, indices, axis=None):
+    """The slices of x at the given indices of an axis (of the flattened tensor for None); -1 is the last one.
+
+    Indices beyond the ends give NaN, or the largest integer, as in jnp.
+    """
+    return jnp.take(tensor(x), tensor(indices), axis=axis)
+
+
+@op
+def take_along_axis(x, indices, axis=None):
+    """For each position, the value of x at the index that stands there, along an axis; None flattens first."""
+    return jnp.take_along_axis(tensor(x), tensor(indices), axis=axis)
+
+
+@op
+def nonzero(x):
+    """The indices of the values that are not 0, as a tuple with a tensor for each axis."""
+    return jnp.nonzero(tensor(x))
+
+
+@op
+def unravel_index(indices, shape):
+    """Indices into the flattened tensor as a tuple of indices into a tensor of the given shape."""
+    return jnp.unravel_index(tensor(indices), _shape(shape))
+
+
+def ndim(x) -> int:
+    """The number of axes."""
+    return x.ndim if hasattr(x, "ndim") else jnp.ndim(tensor(x))
+
+
+@op
+def size(x):
+    """The number of values."""
+    return math.prod(tensor(x).shape)
+
+
+__all__ = public(globals())

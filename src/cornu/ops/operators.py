@@ -1,0 +1,56 @@
+"""The operators of KerasTensor: each records the op of the same meaning."""
+
+from cornu.ops import numpy_elementwise as elementwise
+from cornu.ops.numpy_products import matmul
+from cornu.ops.numpy_shape import get_item, reshape, squeeze
+from cornu.symbolic import _UFUNC_OPERATORS, KerasTensor
+
+# The logical ops answer for & | ^ ~ as well, for booleans; Keras does the same.
+_BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+           "mod": "mod", "pow": "power", "and": "logical_and", "or": "logical_or", "xor": "logical_xor"}
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
+                "ne": "not_equal"}
+_UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
+
+
+def _attach(name, method):
+    method.__name__ = f"__{name}__"
+    setattr(KerasTensor, method.__name__, method)
+
+
+def _attach_binary(name, fn):
+    _attach(name, lambda self, other: fn(self, other))
+    _attach("r" + name, lambda self, other: fn(other, self))
+
+
+for _name, _op in _BINARY.items():
+    _attach_binary(_name, getattr(elementwise, _op))
+_attach_binary("matmul", matmul)
+for _name, _op in (_COMPARISONS | _UNARY).items():
+    _function = getattr(elementwise, _op)
+    _attach(_name, (lambda fn: lambda self, *others: fn(self, *others))(_function))
+
+# `array + tensor`: NumPy asks the tensor for its own answer to the ufunc.
+for _ufunc in ("add subtract multiply divide true_divide floor_divide mod power less less_equal greater greater_equal "
+               "equal not_equal").split():
+    _UFUNC_OPERATORS[_ufunc] = getattr(elementwise, _ufunc)
+_UFUNC_OPERATORS |= {"remainder": elementwise.mod, "matmul": matmul, "bitwise_and": elementwise.logical_and,
+                     "bitwise_or": elementwise.logical_or, "bitwise_xor": elementwise.logical_xor}
+
+KerasTensor.__hash__ = object.__hash__  # == is an op, so tensors are told apart by identity
+_attach("pos", lambda self: self)
+_attach("round", lambda self, ndigits=None: elementwise.round(self, ndigits or 0))
+_attach("getitem", lambda self, key: get_item(self, key))
+
+
+def _reshape(self, newshape):
+    """The op `reshape`."""
+    return reshape(self, newshape)
+
+
+def _squeeze(self, axis=None):
+    """The op `squeeze`."""
+    return squeeze(self, axis)
+
+
+KerasTensor.reshape, KerasTensor.squeeze = _reshape, _squeeze
