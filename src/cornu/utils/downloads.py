@@ -1,0 +1,267 @@
+"""Files from the network: verified, resumed, atomic, and safe with several processes at once."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+
+from cornu import check, config
+
+_TIMEOUT = 10.0  # seconds to connect, and between two pieces: a machine without network must learn so quickly
+_PIECE = 1 << 18
+_TARS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
+
+
+class DownloadError(OSError):
+    """A file could not be fetched, or what arrived is not what was expected."""
+
+
+def get_file(fname: str | None = None, origin: str | None = None, untar: bool = False, md5_hash: str | None = None,
+             file_hash: str | None = None, cache_subdir: str = "datasets", hash_algorithm: str = "auto",
+             extract: bool = False, archive_format="auto", cache_dir: str | None = None,
+             force_download: bool = False) -> str:
+    """Fetch a file once and return the path of its local copy (of the unpacked folder, with `extract`).
+
+    A copy that Keras left in `$KERAS_HOME` or `~/.keras` is used where it is; a new one goes to cornu's own home.
+
+    Args:
+        fname: the local file's name, without folders; by default the last part of `origin`.
+        origin: the address (http, https, ftp or file).
+        untar: the older name of `extract`.
+        md5_hash: the older name of `file_hash`, MD5 only.
+        file_hash: the expected SHA-256 or MD5 in hexadecimal. With it, broken downloads are resumed.
+        cache_subdir: the folder below the cache folder.
+        hash_algorithm: `"auto"` (by the length of the hash), `"sha256"` or `"md5"`.
+        extract: unpack the archive and return its folder.
+        archive_format: `"auto"`, `"tar"`, `"zip"`, None, or a list of these.
+        cache_dir: the cache folder, by default cornu's home.
+        force_download: fetch again even when a copy is there.
+
+    Raises:
+        ValueError: no address, a path in `fname`, an unknown algorithm or archive format.
+        DownloadError: nothing arrived, or its hash is wrong, or it cannot be unpacked.
+
+    >>> import pathlib, tempfile
+    >>> source = pathlib.Path(tempfile.mkdtemp(), "words.txt")
+    >>> _ = source.write_text("lux")
+    >>> open(get_file(origin=source.as_uri(), cache_dir=tempfile.mkdtemp())).read()
+    'lux'
+    """
+    fname = _file_name(fname, origin)
+    algorithm, digest = _expected(md5_hash, file_hash, hash_algorithm)
+    formats = _formats(archive_format)
+    bases = [pathlib.Path(cache_dir).expanduser()] if cache_dir else [config.home(), config.keras_home()]
+    archive, folder = _names(fname, extract or untar)
+    for base in [] if force_download else bases:
+        copy = base / cache_subdir / archive
+        if digest and copy.is_file() and hash_of(copy, algorithm) != digest:
+            continue
+        if folder and (base / cache_subdir / folder).is_dir():
+            return str(base / cache_subdir / folder)
+        if copy.is_file():
+            break
+    else:
+        copy = bases[0] / cache_subdir / archive
+        download(origin, copy, digest, algorithm, again=True)
+    return str(extract_archive(copy, bases[0] / cache_subdir / folder, formats, replace=True) if folder else copy)
+
+
+def download(url: str, target: pathlib.Path, digest: str | None = None, algorithm: str = "sha256",
+             again: bool = False) -> pathlib.Path:
+    """Fetch `url` into `target`: nothing half-done is ever seen there, and a second process waits for the first.
+
+    Raises DownloadError with the address and the reason.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    before = _stamp(target)
+    with locked(target) as alone:
+        # Another process may have brought the file while this one waited.
+        fresh = target.is_file() and (not again or _stamp(target) != before)
+        if fresh and (digest is None or hash_of(target, algorithm) == digest):
+            return target
+        part = target.with_name(target.name + (".part" if alone else f".{os.getpid()}.part"))
+        _fill(url, part, digest, algorithm, target.name)
+        os.replace(part, target)
+    return target
+
+
+@contextlib.contextmanager
+def locked(target: pathlib.Path):
+    """Hold the lock file beside `target`; yields False where the file system or the platform has no locks."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.with_name(f".{target.name}.lock"), "w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)  # the system gives it back when this process ends, however it ends
+            alone = True
+        except (ImportError, OSError):
+            alone = False
+        yield alone
+
+
+def hash_of(path: pathlib.Path | str, algorithm: str = "sha256") -> str:
+    """The hash of a file's content in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def extract_archive(path, folder: pathlib.Path, formats=("tar", "zip"), replace: bool = False) -> pathlib.Path:
+    """Unpack a tar or zip archive into `folder`, all or nothing; members that would land outside it are refused."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        if "tar" in formats and tarfile.is_tarfile(path):
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    _safe(member, path)
+                archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        elif "zip" in formats and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(work)  # drops drives, roots and '..' from the names by itself
+        else:
+            raise DownloadError(f"{path} is no {' or '.join(formats) or 'known'} archive: it cannot be extracted. "
+                                "Leave out `extract`, or name the right `archive_format`.")
+        if replace and folder.is_dir():
+            shutil.rmtree(folder)
+        work.rename(folder)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise DownloadError(f"{path} is damaged: {error}. Delete it to have it fetched again.") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def say(text: str, end: str = "\n") -> None:
+    """One line for the person who waits, on the error stream so that a script's output stays its own."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+# Arguments of get_file -------------------------------------------------------------------------------------------
+
+
+def _file_name(fname, origin):
+    if not origin:
+        raise ValueError('get_file needs the address to fetch from: get_file(origin="https://...").')
+    name = str(fname) if fname else os.path.basename(urllib.parse.unquote(urllib.parse.urlsplit(origin).path))
+    if not name:
+        raise ValueError(f"The address {origin!r} ends in no file name. Pass one as `fname`.")
+    if name in (".", "..") or os.path.basename(name) != name or "\\" in name:
+        raise ValueError(f"`fname` must be a name without folders (use `cache_dir` for those). Received: {fname!r}")
+    return name
+
+
+def _expected(md5_hash, file_hash, algorithm):
+    check.one_of("hash_algorithm", algorithm, ("auto", "sha256", "md5"))
+    if md5_hash and not file_hash:
+        return "md5", md5_hash.lower()
+    digest = file_hash.lower() if file_hash else None
+    return ("sha256" if digest and len(digest) == 64 else "md5") if algorithm == "auto" else algorithm, digest
+
+
+def _formats(archive_format):
+    if archive_format is None:
+        return ()
+    given = [archive_format] if isinstance(archive_format, str) else list(archive_format)
+    for name in given:
+        check.one_of("archive_format", name, ("auto", "tar", "zip"))
+    return ("tar", "zip") if "auto" in given else tuple(given)
+
+
+def _names(fname, extract):
+    """The names of the download and of its folder, those that Keras uses: `a.tar.gz` and `a_extracted`."""
+    if not extract:
+        return fname, None
+    for end in _TARS[:-1]:
+        if fname.endswith(end):
+            return fname, fname.removesuffix(end) + "_extracted"
+    return fname + "_archive", fname
+
+
+def _safe(member, path):
+    """Pythons before 3.11.4 have no extraction filter, so the check is made here for all."""
+    parts = pathlib.PurePosixPath(member.name).parts
+    if member.name.startswith(("/", "\\")) or ".." in parts or not (member.isfile() or member.isdir() or member.issym()
+                                                                  or member.islnk()):
+        raise DownloadError(f"{path} holds the member {member.name!r}, which does not belong in an archive. Not unpacked.")
+    if (member.issym() or member.islnk()) and not hasattr(tarfile, "data_filter"):
+        raise DownloadError(f"{path} holds the link {member.name!r}; unpacking links needs Python 3.11.4 or later.")
+
+
+# The transfer ----------------------------------------------------------------------------------------------------
+
+
+def _fill(url, part, digest, algorithm, label):
+    """Bring `part` to the whole content; without a hash nothing says that two halves belong together: no resuming."""
+    for attempt in range(4):
+        if digest is None:
+            part.unlink(missing_ok=True)
+        resumed = part.stat().st_size if part.exists() else 0
+        try:
+            whole = _transfer(url, part, resumed, label)
+        except (OSError, ValueError) as error:  # urllib tells an unusable address with a ValueError
+            broke_off = part.exists() and part.stat().st_size > resumed
+            if broke_off and attempt < 3 and not isinstance(error, urllib.error.HTTPError):
+                continue
+            raise DownloadError(f"Could not fetch {url}: {getattr(error, 'reason', None) or error}") from error
+        if whole and (digest is None or hash_of(part, algorithm) == digest):
+            return
+        if whole:
+            found = hash_of(part, algorithm)
+            part.unlink()
+            if not resumed:
+                raise DownloadError(f"{url} gave a file with {algorithm} {found}, but {digest} was expected. Deleted.")
+    raise DownloadError(f"Could not fetch {url}: the connection broke off {attempt + 1} times. Run it again to resume.")
+
+
+def _transfer(url, part, start, label):
+    """Append to `part` what is missing; returns whether all of it arrived."""
+    request = urllib.request.Request(url, headers={"User-Agent": "cornu", **({"Range": f"bytes={start}-"} if start else {})})
+    try:
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # nothing lies beyond: the part is whole, its hash will tell
+            return True
+        raise
+    with answer, open(part, "ab" if (resumes := getattr(answer, "status", None) == 206) else "wb") as file:
+        done = start if resumes else 0
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        show = _progress(label, total)
+        while piece := answer.read(_PIECE):
+            file.write(piece)
+            done += len(piece)
+            show(done)
+        file.flush()
+        os.fsync(file.fileno())
+        show(done, last=True)
+    return total is None or done >= total
+
+
+def _progress(label, total):
+    """A line redrawn at most ten times a second on a terminal; elsewhere one line when all is there."""
+    start, drawn, screen = time.monotonic(), [0.0], sys.stderr.isatty()
+
+    def show(done, last=False):
+        now = time.monotonic()
+        if (not screen or now - drawn[0] < 0.1) and not last:
+            return
+        drawn[0] = now
+        share = f"{100 * done / total:3.0f}% of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
+        end = "\n" if last or not screen else ""
+        say(f"{chr(13) * screen}{label}: {share}, {done / 1e6 / max(now - start, 1e-3):.1f} MB/s   ", end=end)
+
+    return show
+
+
+def _stamp(path):
+    return path.stat().st_mtime_ns if path.exists() else None
