@@ -1,10 +1,15 @@
 """Optimizers and learning-rate schedules."""
 
-from cornu import check, registry
+from cornu import registry
 from cornu.optimizers import schedules
-from cornu.optimizers.adam import Adam, AdamW
+from cornu.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
+from cornu.optimizers.adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
+from cornu.optimizers.from_optax import from_optax
+from cornu.optimizers.loss_scale import LossScaleOptimizer
+from cornu.optimizers.multi import MultiOptimizer, OptimizerMap
+from cornu.optimizers.muon import Muon
 from cornu.optimizers.optimizer import Optimizer
-from cornu.optimizers.sgd import SGD
+from cornu.optimizers.sgd import SGD, Lion
 
 
 def get(identifier):

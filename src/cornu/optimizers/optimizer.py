@@ -108,8 +108,12 @@ class Optimizer(Configurable):
         return learning_rate, step
 
     def slot_value(self, name: str, value):
-        """The first value of a slot of a variable whose value is given (only its shape and dtype should matter)."""
+        """The first value of a slot, for a variable whose value is given."""
         return jnp.zeros_like(value)
+
+    def has_slot(self, name: str, variable: Variable) -> bool:
+        """Whether the slot is kept for this variable."""
+        return True
 
     # variables -------------------------------------------------------------------------------------------------
 
@@ -204,7 +208,7 @@ class Optimizer(Configurable):
         groups = self.slots if self.slots and isinstance(self.slots[0], tuple) else (self.slots,)
         for group in groups:
             for variable, slots in zip(self._trainable_variables, self._slots):
-                for name in group:
+                for name in [n for n in group if self.has_slot(n, variable)]:
                     slots[name] = self._add_slot(variable, name)
         self.built = True
 
@@ -324,12 +328,15 @@ class Optimizer(Configurable):
         """Clip, decay and update."""
         grads = self._clip(grads)
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
-        decay = None if self.weight_decay is None else self.weight_decay * learning_rate
+        parts = {}  # of the weights that decay takes off, by weight decay
         own_step = type(self).update_step is not Optimizer.update_step
         if not own_step:
             shared = self.prepare(learning_rate, self._step())
         for gradient, variable in zip(grads, variables):
-            part = decay if decay is not None and self._use_weight_decay(variable) else None
+            decay = self._decay_of(variable)
+            if decay is not None and decay not in parts:
+                parts[decay] = decay * learning_rate
+            part = parts.get(decay)
             if own_step:
                 if part is not None:
                     variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
@@ -393,9 +400,10 @@ class Optimizer(Configurable):
 
     def _update_averages(self) -> None:
         """Move the averages, and set the weights to them every `ema_overwrite_frequency` steps."""
-        momentum = jnp.where(self._iterations.raw == 0, 0.0, self.ema_momentum)  # the first average is the weight
+        iterations = getattr(self.iterations, "raw", self.iterations)
+        momentum = jnp.where(iterations == 0, 0.0, self.ema_momentum)  # the first average is the weight
         frequency = self.ema_overwrite_frequency
-        overwrite = frequency and (self._iterations.raw + 1) % frequency == 0
+        overwrite = frequency and (iterations + 1) % frequency == 0
         for variable, average in zip(self._trainable_variables, self._averages):
             value = variable.raw
             mean = (momentum * average.raw + (1 - momentum) * value).astype(value.dtype)
@@ -421,9 +429,10 @@ class Optimizer(Configurable):
         self._not_decayed |= {id(v) for v in var_list or ()}
         self._not_decayed_names += [re.compile(name) for name in var_names or ()]
 
-    def _use_weight_decay(self, variable) -> bool:
-        return id(variable) not in self._not_decayed and not any(
-            pattern.search(variable.path) for pattern in self._not_decayed_names)
+    def _decay_of(self, variable) -> float | None:
+        """The weight decay of a variable."""
+        excluded = id(variable) in self._not_decayed or any(p.search(variable.path) for p in self._not_decayed_names)
+        return None if excluded else self.weight_decay
 
     # files and configs -----------------------------------------------------------------------------------------
 

@@ -43,3 +43,38 @@ class SGD(Optimizer):
         momentum = self.momentum * slots["momentum"] - descent
         delta = descent - self.momentum * momentum if self.nesterov else -momentum
         return delta, {"momentum": momentum}
+
+
+class Lion(Optimizer):
+    """The sign of an average: w' = w - rate * sign(beta_1 * m + (1 - beta_1) * g), then m' = beta_2 * m + (1 - beta_2) * g.
+
+    Args:
+        learning_rate: a number, a LearningRateSchedule, or a function without arguments; 3 to 10 times smaller than
+            for AdamW, since every step is as long as the rate.
+        beta_1: weight of the average in the step.
+        beta_2: decay of the average.
+        The others are those of `Optimizer`.
+
+    Raises ValueError for a beta_1 outside (0, 1].
+
+    Source: Chen et al. 2023, https://arxiv.org/abs/2302.06675
+
+    >>> from cornu import Variable
+    >>> w = Variable([1.0])
+    >>> Lion(learning_rate=0.25).apply([jnp.array([0.01])], [w])
+    >>> w.numpy()
+    array([0.75], dtype=float32)
+    """
+
+    slots = ("momentum",)
+
+    @with_options
+    def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options):
+        check.positive("beta_1", check.between("beta_1", beta_1, 0, 1, "Lion"), "Lion", kind=float)
+        self.beta_1, self.beta_2 = beta_1, beta_2
+        super().__init__(learning_rate, **options)
+
+    def update(self, gradient, slots, learning_rate, step):
+        m = slots["momentum"]
+        delta = learning_rate * jnp.sign(m * self.beta_1 + gradient * (1 - self.beta_1))
+        return delta, {"momentum": m * self.beta_2 + gradient * (1 - self.beta_2)}

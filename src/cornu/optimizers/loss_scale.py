@@ -1,0 +1,99 @@
+"""Dynamic loss scaling, for training in float16."""
+
+from typing import Sequence
+
+import jax.numpy as jnp
+
+from cornu import check, registry
+from cornu.optimizers.optimizer import Optimizer, _when
+
+
+class LossScaleOptimizer(Optimizer):
+    """Scales the loss up so that float16 gradients do not vanish, and their scale down again before the inner update.
+
+    A step whose gradients are not all finite is skipped and halves the scale; `dynamic_growth_steps` good steps in
+    a row double it.
+
+    Args:
+        inner_optimizer: the optimizer that gets the gradients in their true scale.
+        initial_scale: the factor at the start.
+        dynamic_growth_steps: the number of good steps before the factor is doubled.
+        name: the optimizer's name.
+        **kwargs: none; those of `Optimizer` go to the inner optimizer.
+
+    Raises ValueError for an inner optimizer that scales losses itself, and for other arguments.
+
+    Source: Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740
+
+    >>> from cornu.optimizers import SGD
+    >>> LossScaleOptimizer(SGD(), initial_scale=1024.0).scale_loss(2.0)
+    2048.0
+    """
+
+    def __init__(self, inner_optimizer: Optimizer, initial_scale: float = 2.0 ** 15, dynamic_growth_steps: int = 2000,
+                 name: str | None = None, **kwargs):
+        if kwargs:
+            raise ValueError(f"LossScaleOptimizer takes no {', '.join(map(repr, kwargs))}. Pass them to the inner "
+                             "optimizer.")
+        if not isinstance(inner_optimizer, Optimizer):
+            raise ValueError(f"LossScaleOptimizer: inner_optimizer must be an Optimizer. Received: {inner_optimizer!r}")
+        if inner_optimizer.loss_scale_factor is not None or isinstance(inner_optimizer, LossScaleOptimizer):
+            raise ValueError("LossScaleOptimizer: the inner optimizer scales losses already. Leave out its "
+                             "loss_scale_factor, or the wrapper.")
+        self.inner_optimizer = inner_optimizer
+        self.initial_scale = check.positive("initial_scale", initial_scale, "LossScaleOptimizer", kind=float)
+        self.dynamic_growth_steps = check.positive("dynamic_growth_steps", dynamic_growth_steps, "LossScaleOptimizer")
+        super().__init__(0.0, name=name)  # its own rate and step count are there for Keras's files alone
+
+    iterations = property(lambda self: self.inner_optimizer.iterations)
+    has_schedule = property(lambda self: self.inner_optimizer.has_schedule)
+    variables = property(lambda self: [*self._variables, *self.inner_optimizer.variables])
+
+    @property
+    def learning_rate(self):
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if self._learning_rate is None:
+            Optimizer.learning_rate.fset(self, value)
+        else:
+            self.inner_optimizer.learning_rate = value
+
+    def build(self, variables: Sequence) -> None:
+        if self.built:
+            return
+        self.step_counter = self.add_variable((), dtype="int32", name="step_counter")
+        self.dynamic_scale = self.add_variable((), lambda *_, **__: jnp.full((), self.initial_scale, "float32"),
+                                               "float32", name="dynamic_scale")
+        self.inner_optimizer.build(variables)
+        super().build(variables)
+
+    def scale_loss(self, loss):
+        """The loss times the present scale."""
+        return loss * (self.dynamic_scale.raw if self.built else self.initial_scale)
+
+    def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
+        """Let the inner optimizer update, if all gradients are finite; adapt the scale."""
+        pairs = self._pairs(list(grads), trainable_variables)
+        finite = jnp.stack([jnp.all(jnp.isfinite(g)) for g, _ in pairs]).all()
+        scale, good = self.dynamic_scale.raw, self.step_counter.raw + 1
+        unscaled, variables = zip(*((g.astype(jnp.float32) / scale, v) for g, v in pairs))
+        inner = self.inner_optimizer
+        _when(finite, lambda: inner.apply(unscaled, variables), [*self._trainable_variables, *inner.variables])
+        grown = good >= self.dynamic_growth_steps
+        self.step_counter.assign(jnp.where(finite & ~grown, good, 0))
+        self.dynamic_scale.assign(jnp.where(finite, jnp.where(grown, scale * 2, scale), scale / 2))
+
+    def finalize_variable_values(self, var_list: Sequence) -> None:
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "inner_optimizer": registry.serialize(self.inner_optimizer),
+                "initial_scale": self.initial_scale, "dynamic_growth_steps": self.dynamic_growth_steps}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "LossScaleOptimizer":
+        inner = registry.deserialize(config["inner_optimizer"], custom_objects, "optimizers", "optimizer")
+        return cls(**{**config, "inner_optimizer": inner})
