@@ -1,11 +1,9 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
-import jax.numpy as jnp
-from jax import lax
-
 from cornu import activations, check, config, constraints, initializers, regularizers
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
+from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
 
 def check_window(layer, x, window, dilation=1) -> None:
@@ -19,49 +17,6 @@ def check_window(layer, x, window, dilation=1) -> None:
                 f"{type(layer).__name__} layer {layer.name!r}: a window of {span} does not fit into axis {axis} of an "
                 f"input of shape {tuple(x.shape)} with padding='valid'.\nUse padding='same', a smaller window or a "
                 "larger input.")
-
-
-def conv(x, kernel, strides, padding, dilation, groups, data_format):
-    """The convolution, in XLA's own terms."""
-    axes = "DHW"[-(x.ndim - 2):]
-    spec = "N" + axes + "C" if data_format == "channels_last" else "NC" + axes
-    if padding == "causal":
-        padding = [((kernel.shape[0] - 1) * dilation[0], 0)]
-    return lax.conv_general_dilated(x, kernel, strides, padding if isinstance(padding, list) else padding.upper(),
-                                    rhs_dilation=dilation, dimension_numbers=(spec, axes + "IO", spec),
-                                    feature_group_count=groups)
-
-
-def conv_transpose(x, kernel, strides, padding, output_padding, dilation, data_format):
-    """The transposed convolution: one with a dilated input and a flipped kernel."""
-    rank = x.ndim - 2
-    axes = "DHW"[-rank:]
-    spec = "N" + axes + "C" if data_format == "channels_last" else "NC" + axes
-    pads = []
-    for i in range(rank):
-        k, s = (kernel.shape[i] - 1) * dilation[i] + 1, strides[i]
-        extra = None if output_padding is None else output_padding[i]
-        if padding == "same":  # how much of the full output, (n - 1) s + k, is cut off
-            cut = k - s if extra is None else k // 2 * 2 - extra
-        else:
-            cut = min(k - s, 0) if extra is None else -extra
-        low = max(cut, 0) // 2
-        pads.append((k - 1 - low, k - 1 - (cut - low)))
-    return lax.conv_general_dilated(x, jnp.flip(kernel, range(rank)), (1,) * rank, pads, lhs_dilation=strides,
-                                    rhs_dilation=dilation, dimension_numbers=(spec, axes + "OI", spec))
-
-
-def depthwise_conv(x, kernel, strides, padding, dilation, data_format):
-    """A convolution with as many groups as channels."""
-    *window, channels, multiplier = kernel.shape
-    return conv(x, kernel.reshape((*window, 1, channels * multiplier)), strides, padding, dilation, channels, data_format)
-
-
-def separable_conv(x, depthwise, pointwise, strides, padding, dilation, data_format):
-    """A depthwise convolution, then a product over the channels."""
-    x = depthwise_conv(x, depthwise, strides, padding, dilation, data_format)
-    ones = (1,) * (x.ndim - 2)
-    return conv(x, pointwise, ones, "valid", ones, 1, data_format)
 
 
 class _BaseConv(Layer):
@@ -147,7 +102,10 @@ class _Conv(_BaseConv):
         self._add_bias(self.filters)
 
     def _convolve(self, x):
-        return conv(x, self.kernel.value, self.strides, self.padding, self.dilation_rate, self.groups, self.data_format)
+        padding = self.padding
+        if padding == "causal":
+            padding = [((self.kernel_size[0] - 1) * self.dilation_rate[0], 0)]
+        return conv(x, self.kernel.value, self.strides, padding, self.dilation_rate, self.groups, self.data_format)
 
 
 class Conv1D(_Conv):

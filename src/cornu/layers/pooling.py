@@ -1,15 +1,13 @@
 """Pooling: the greatest value or the mean of windows, of regions, or of everything."""
 
-import math
-
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from cornu import check, config
 from cornu.layers.convolution import check_window
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
+from cornu.lowering.pooling import average_pool, max_pool
 
 
 class _Pooling(Layer):
@@ -30,23 +28,6 @@ class _Pooling(Layer):
         return self._pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
-def max_pool(x, pool_size, strides, padding, data_format):
-    low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    window, steps = ((1, *v, 1) if data_format == "channels_last" else (1, 1, *v) for v in (pool_size, strides))
-    return lax.reduce_window(x, jnp.asarray(low, x.dtype), lax.max, window, steps, padding.upper())
-
-
-def avg_pool(x, pool_size, strides, padding, data_format):
-    """The mean of every window's cells, without the padding."""
-    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(config.floatx())
-    window, steps = ((1, *v, 1) if data_format == "channels_last" else (1, 1, *v) for v in (pool_size, strides))
-
-    def total(values):
-        return lax.reduce_window(values, jnp.zeros((), x.dtype), lax.add, window, steps, padding.upper())
-
-    return total(x) / (total(jnp.ones_like(x)) if padding == "same" else math.prod(pool_size))
-
-
 class _MaxPooling(_Pooling):
     """The greatest value of every window."""
 
@@ -59,7 +40,8 @@ class _AveragePooling(_Pooling):
     def __init__(self, pool_size, strides=None, padding="valid", data_format=None, name=None, **kwargs):
         super().__init__(pool_size, strides, padding, data_format, name=name, **kwargs)
 
-    _pool = staticmethod(avg_pool)
+    def _pool(self, x, *window):
+        return average_pool(x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(self.compute_dtype), *window)
 
 
 class MaxPooling1D(_MaxPooling):
