@@ -145,3 +145,45 @@ class Dense(Layer):
         if self.bias is not None:
             x = x + self.bias.value
         return self.activation(x)
+
+
+class Identity(Layer):
+    """Gives its inputs back.
+
+    >>> Identity()(jnp.ones(2))
+    Array([1., 1.], dtype=float32)
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs):
+        return inputs
+
+
+class Masking(Layer):
+    """Masks the steps at which every feature equals `mask_value`, and sets them to 0.
+
+    Args:
+        mask_value: the value that marks a step as absent.
+
+    Input shape: (batch, steps, features). The mask, of shape (batch, steps), is handed to the layers that follow.
+
+    >>> Masking()(jnp.array([[[1.0], [0.0]]]))._keras_mask
+    Array([[ True, False]], dtype=bool)
+    """
+
+    def __init__(self, mask_value=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+        self.supports_masking = True
+        self.built = True
+
+    def compute_mask(self, inputs, mask=None):
+        return jnp.any(inputs != self.mask_value, axis=-1)
+
+    def call(self, inputs):
+        present = jnp.any(inputs != self.mask_value, axis=-1, keepdims=True)
+        return jnp.where(present, inputs, jnp.zeros((), inputs.dtype))

@@ -1,0 +1,173 @@
+"""Normalization: inputs brought to mean 0 and variance 1, over the batch or within a sample.
+
+16-bit inputs are normalized in float32, and the result is given back in their own dtype.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cornu import check, config, constraints, initializers, regularizers
+from cornu.layers.layer import Layer
+from cornu.layers.spec import InputSpec
+
+
+def _wide(x):
+    return x.astype("float32") if x.dtype in (jnp.float16, jnp.bfloat16) else x
+
+
+class _Normalization(Layer):
+    """What the family shares: `scale` by a weight gamma, and `center` by a weight beta."""
+
+    def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
+                 gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
+                 gamma_constraint=None, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+        self.epsilon = check.positive("epsilon", epsilon, type(self).__name__, zero=True, kind=float)
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.supports_masking = True
+
+    def _add_affine(self, shape):
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(shape, self.gamma_initializer, name="gamma", autocast=False,
+                                         regularizer=self.gamma_regularizer, constraint=self.gamma_constraint)
+        if self.center:
+            self.beta = self.add_weight(shape, self.beta_initializer, name="beta", autocast=False,
+                                        regularizer=self.beta_regularizer, constraint=self.beta_constraint)
+
+    def _affine(self, x, mean, inverse, shape):
+        """`(x - mean) * inverse * gamma + beta`, as one product and one sum per value."""
+        if self.gamma is not None:
+            inverse = inverse * self.gamma.value.reshape(shape)
+        x = (x - mean) * inverse
+        return x if self.beta is None else x + self.beta.value.reshape(shape)
+
+
+def _sizes(layer, input_shape, axes):
+    """The sizes of the normalized axes, which must be known; and the axes, counted from the front."""
+    rank = len(input_shape)
+    for axis in axes:
+        if not -rank <= axis < rank:
+            raise ValueError(f"{type(layer).__name__} layer {layer.name!r}: axis {axis} does not exist in an input of "
+                             f"shape {input_shape}.")
+    axes = [axis % rank for axis in axes]
+    sizes = tuple(input_shape[axis] for axis in axes)
+    if None in sizes:
+        raise ValueError(f"{type(layer).__name__} layer {layer.name!r} needs known sizes of the axes {axes}. Received "
+                         f"an input of shape {input_shape}.")
+    return axes, sizes
+
+
+class BatchNormalization(_Normalization):
+    """Brings every channel to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+
+    In training `gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the batch's own mean and variance, which
+    are also averaged into `moving_mean` and `moving_variance`: `moving * momentum + batch * (1 - momentum)`. Otherwise
+    (also where `trainable` is False) the moving ones are used.
+
+    Args:
+        axis: the channels' axis: -1, or 1 for channels_first.
+        momentum: of the moving averages, between 0 and 1.
+        epsilon: added to the variance.
+        center, scale: whether there is a weight beta, and one gamma.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: where they start.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of the trained weights.
+        renorm: whether batches are normalized by the moving statistics too (batch renormalization, Ioffe 2017).
+        renorm_clipping: bounds of its corrections, a dict with any of "rmin", "rmax" and "dmax".
+        renorm_momentum: of the moving statistics that it uses.
+        synchronized: a batch that is divided over devices is always normalized as a whole, so True and False agree.
+
+    Call arguments: inputs, training, and mask, a bool array of the inputs' first axes: steps where it is False do not
+    count in mean and variance. Raises ValueError for a channels' axis of unknown size.
+
+    >>> layer = BatchNormalization()
+    >>> layer(jnp.array([[1.0], [3.0]]), training=True).round(2)
+    Array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+
+    def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
+                 gamma_initializer="ones", moving_mean_initializer="zeros", moving_variance_initializer="ones",
+                 beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None,
+                 renorm=False, renorm_clipping=None, renorm_momentum=0.99, synchronized=False, **kwargs):
+        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        if not isinstance(axis, int):
+            raise ValueError(f"BatchNormalization: argument `axis` must be one integer. Received: {axis!r}")
+        self.momentum = check.between("momentum", momentum, 0, 1, "BatchNormalization")
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        unknown = sorted(set(renorm_clipping or ()) - {"rmin", "rmax", "dmax"})
+        if unknown:
+            raise ValueError(f"BatchNormalization: renorm_clipping has the keys rmin, rmax and dmax. Received: {unknown}")
+        self.renorm, self.renorm_clipping = renorm, renorm_clipping
+        self.renorm_momentum = check.between("renorm_momentum", renorm_momentum, 0, 1, "BatchNormalization")
+        self.synchronized = synchronized
+
+    def build(self, input_shape):
+        (axis,), shape = _sizes(self, input_shape, [self.axis])
+        self._add_affine(shape)
+
+        def moving(name, initializer):
+            return self.add_weight(shape, initializer, name=name, trainable=False, autocast=False, aggregation="mean")
+
+        self.moving_mean = moving("moving_mean", self.moving_mean_initializer)
+        self.moving_variance = moving("moving_variance", self.moving_variance_initializer)
+        if self.renorm:
+            self.moving_stddev = moving("moving_stddev", lambda *_, **__: jnp.sqrt(self.moving_variance.raw))
+            self.renorm_mean = moving("renorm_mean", self.moving_mean_initializer)
+            self.renorm_stddev = moving("renorm_stddev", lambda *_, **__: jnp.sqrt(self.moving_variance.raw))
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: shape[0]})
+
+    def call(self, inputs, training=None, mask=None):
+        axis = self.axis % inputs.ndim
+        shape = [-1 if i == axis else 1 for i in range(inputs.ndim)]
+        x = _wide(inputs)
+        if training and self.trainable:
+            mean, variance = self._moments(x, axis, mask)
+            mean, inverse = self._update(mean, variance)
+        else:
+            mean, inverse = self.moving_mean.raw, jax.lax.rsqrt(self.moving_variance.raw + self.epsilon)
+        return self._affine(x, mean.reshape(shape), inverse.reshape(shape), shape).astype(inputs.dtype)
+
+    def _moments(self, x, axis, mask):
+        axes = tuple(i for i in range(x.ndim) if i != axis)
+        if mask is None:
+            return jnp.mean(x, axes), jnp.var(x, axes)
+        if mask.ndim > x.ndim or any(m not in (1, n) for m, n in zip(mask.shape, x.shape)):
+            raise ValueError(f"BatchNormalization layer {self.name!r}: a mask of shape {mask.shape} does not fit inputs "
+                             f"of shape {x.shape}.")
+        weights = jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape).astype(x.dtype)
+        total = jnp.sum(weights, axes, keepdims=True) + config.epsilon()  # a batch may be masked as a whole
+        mean = jnp.sum(weights * x, axes, keepdims=True) / total
+        variance = jnp.sum(weights * (x - mean) ** 2, axes, keepdims=True) / total
+        return mean.reshape(-1), variance.reshape(-1)
+
+    def _update(self, mean, variance):
+        """Count the batch in, and return what to subtract and what to multiply with."""
+        self._average(self.moving_mean, mean, self.momentum)
+        if not self.renorm:
+            self._average(self.moving_variance, variance, self.momentum)
+            return mean, jax.lax.rsqrt(variance + self.epsilon)
+        stddev, clip = jnp.sqrt(variance + self.epsilon), self.renorm_clipping or {}
+        r, d = jax.lax.stop_gradient((stddev / self.renorm_stddev.raw,
+                                      (mean - self.renorm_mean.raw) / self.renorm_stddev.raw))
+        r = jnp.clip(r, clip.get("rmin"), clip.get("rmax"))
+        d = d if clip.get("dmax") is None else jnp.clip(d, -clip["dmax"], clip["dmax"])
+        self._average(self.renorm_mean, mean, self.renorm_momentum)
+        self._average(self.renorm_stddev, stddev, self.renorm_momentum)
+        self._average(self.moving_stddev, stddev, self.momentum)
+        self.moving_variance.assign(jnp.maximum(self.moving_stddev.raw**2 - self.epsilon, 0.0))
+        return mean - d * stddev / r, r / stddev
+
+    def _average(self, moving, value, momentum):
+        moving.assign(moving.raw * momentum + jax.lax.stop_gradient(value).astype(moving.raw.dtype) * (1 - momentum))
