@@ -144,7 +144,7 @@ def serialize(obj):
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if isinstance(obj, jax.Array):
         return {"class_name": "__tensor__", "config": {"value": np.asarray(obj).tolist(), "dtype": obj.dtype.name}}
-    if isinstance(obj, (np.dtype, jax.numpy.dtype)) or obj in dtypes._PYTHON or hasattr(obj, "dtype") and isinstance(obj, type):
+    if isinstance(obj, np.dtype) or isinstance(obj, type) and (obj in dtypes._PYTHON or hasattr(obj, "dtype")):
         return dtypes.standardize(obj)
     if isinstance(obj, slice):
         return {"class_name": "__slice__", "config": {"start": serialize(obj.start), "stop": serialize(obj.stop), "step": serialize(obj.step)}}

@@ -1,41 +1,46 @@
-"""The config of a graph, in Keras's form: its layers, each with the calls that were made of it, by name."""
+"""The config of a graph, in Keras's form: its layers, each with the calls that were made of it, by name.
+
+Keras counts a functional model's own inputs and outputs as its first call, but only where it names the model's ends
+(`input_layers`, `output_layers`), not where it names a call's arguments. So do we.
+"""
 
 from cornu import registry, tree
 from cornu.layers.core import InputLayer
-from cornu.symbolic import KerasTensor, OpCall
+from cornu.models import op_config
+from cornu.symbolic import KerasTensor, OpCall, is_keras_tensor
 
 
 def graph_config(model) -> dict:
     """The config of a functional model."""
-    calls = {id(c) for c in model.graph.calls}
-    nodes = {id(o): [c for c in o._inbound_nodes if id(c) in calls] for o in model.operations}
+    inside = {id(c) for c in model.graph.calls}
+    calls = {id(o): [c for c in o._inbound_nodes if id(c) in inside] for o in model.operations}
 
     def history(x: KerasTensor) -> list:
-        return [x.call.operation.name, next(i for i, c in enumerate(nodes[id(x.call.operation)]) if c is x.call), x.index]
+        operation = x.call.operation
+        return [operation.name, [id(c) for c in calls[id(operation)]].index(id(x.call)), x.index]
 
-    def tensors(structure):
-        return _one_or_all(tree.map_structure(history, structure), structure)
+    def end(x: KerasTensor) -> list:
+        name, number, index = history(x)
+        return [name, number + _offset(x.call.operation), index]
 
     layers = []
     for operation in model.operations:
-        entry = _operation_config(operation)
+        entry = op_config.write(operation) if isinstance(operation, OpCall) else registry.serialize_object(operation)
         entry["name"] = operation.name
         entry["inbound_nodes"] = [] if isinstance(operation, InputLayer) else [
-            _call_config(operation, call, history) for call in nodes[id(operation)]]
+            _write_call(call, history) for call in calls[id(operation)]]
         layers.append(entry)
     return {"name": model.name, "trainable": model.trainable, "layers": layers,
-            "input_layers": tensors(model.graph.input_structure), "output_layers": tensors(model.graph.output_structure)}
+            "input_layers": tree.map_structure(end, model.graph.input_structure),
+            "output_layers": tree.map_structure(end, model.graph.output_structure)}
 
 
-def _one_or_all(found, structure):
-    return found
+def _offset(operation) -> int:
+    """1 for a functional model, 0 for a Sequential, a layer or an op."""
+    return int(getattr(operation, "graph", None) is not None and not hasattr(operation, "_stack"))
 
 
-def _operation_config(operation) -> dict:
-    return registry.serialize_object(operation)
-
-
-def _call_config(operation, call, history) -> dict:
+def _write_call(call, history) -> dict:
     def write(value):
         if isinstance(value, KerasTensor):
             return {"class_name": "__keras_tensor__", "config": {
@@ -46,39 +51,45 @@ def _call_config(operation, call, history) -> dict:
             return [write(v) for v in value]
         return registry.serialize(value)
 
-    return {"args": [write(a) for a in call.args], "kwargs": {k: write(v) for k, v in call.kwargs.items()}}
+    args, kwargs = op_config.arguments(call) if isinstance(call.operation, OpCall) else (call.args, call.kwargs)
+    return {"args": [write(a) for a in args], "kwargs": {k: write(v) for k, v in kwargs.items()}}
 
 
 def read_graph(config: dict):
     """The symbolic inputs and outputs that a config describes, in its nesting."""
     operations, made, waiting = {}, {}, []
     for entry in config["layers"]:
-        operation = registry.deserialize({k: v for k, v in entry.items() if k not in ("name", "inbound_nodes")}, printable_name="layer")
         name = entry.get("name") or entry["config"].get("name")
-        operations[name] = operation
+        plain = {k: v for k, v in entry.items() if k not in ("name", "inbound_nodes")}
+        operation = operations[name] = op_config.read(plain) or registry.deserialize(
+            plain, area="layers", printable_name="layer")
         if isinstance(operation, InputLayer):
             made[name, 0] = operation._inbound_nodes[0]
-        waiting += [(name, index, node) for index, node in enumerate(entry["inbound_nodes"])]
+        waiting += [(name, number, node) for number, node in enumerate(entry["inbound_nodes"])]
     while waiting:
         later = []
-        for name, index, node in waiting:
-            if all((source, number) in made for source, number, _ in _needs(node)):
-                made[name, index] = _call(operations[name], node, made)
+        for name, number, node in waiting:
+            if all((source, count) in made for source, count, _ in _needs(node)) and (not number or (name, number - 1) in made):
+                made[name, number] = _call(operations[name], node, made)
             else:
-                later.append((name, index, node))
+                later.append((name, number, node))
         if len(later) == len(waiting):
             raise ValueError(f"The config's graph cannot be built: {later[0][0]!r} needs tensors that nothing gives.")
         waiting = later
 
-    def find(structure):
-        if isinstance(structure, (list, tuple)) and len(structure) == 3 and isinstance(structure[0], str) \
-                and isinstance(structure[1], int):
-            return made[structure[0], structure[1]].outputs[structure[2]]
+    def end(structure):
+        if _is_end(structure):
+            name, number, index = structure
+            return made[name, number - _offset(operations[name])].outputs[index]
         if isinstance(structure, dict):
-            return {k: find(v) for k, v in structure.items()}
-        return [find(v) for v in structure]
+            return {k: end(v) for k, v in structure.items()}
+        return [end(v) for v in structure]
 
-    return find(config["input_layers"]), find(config["output_layers"])
+    return end(config["input_layers"]), end(config["output_layers"])
+
+
+def _is_end(value) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
 def _is_tensor(value) -> bool:
@@ -108,6 +119,13 @@ def _call(operation, node, made):
         return [read(v) for v in value] if isinstance(value, list) else registry.deserialize(value)
 
     args, kwargs = [read(a) for a in node["args"]], {k: read(v) for k, v in node["kwargs"].items()}
+    if isinstance(operation, OpCall):
+        args, kwargs = op_config.call_arguments(operation, args, kwargs)
+    elif kwargs.get("mask") is not None and not any(map(is_keras_tensor, tree.flatten(kwargs["mask"]))):
+        kwargs.pop("mask")  # {"a": None}: there is no mask
     before = len(operation._inbound_nodes)
-    (operation.fn if isinstance(operation, OpCall) else operation)(*args, **kwargs)
+    operation(*args, **kwargs)
     return operation._inbound_nodes[before]
+
+
+__all__ = ["graph_config", "read_graph"]

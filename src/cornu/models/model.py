@@ -11,7 +11,7 @@ from cornu.layers.layer import Layer
 from cornu.models.graph import Graph
 from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
-from cornu.symbolic import KerasTensor, OpCall, any_symbolic
+from cornu.symbolic import KerasTensor, any_symbolic
 from cornu.training.trainer import Trainer
 
 
@@ -50,7 +50,7 @@ class Model(Trainer, Layer):
 
     def _set_graph(self, inputs, outputs) -> None:
         object.__setattr__(self, "graph", Graph(inputs, outputs))
-        operations = [o for o in self.graph.operations() if isinstance(o, (Layer, OpCall))]
+        operations = self.graph.operations()
         names = [o.name for o in operations]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
