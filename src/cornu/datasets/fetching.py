@@ -65,7 +65,7 @@ class Dataset:
         try:
             path = source.get(work)
         except (OSError, subprocess.SubprocessError) as error:
-            tried.append(f"{source.name()}: {error}")
+            tried.append(f"{source.name()}: " + str(error).removeprefix(f"Could not fetch {source.name()}: "))
             return None
         return self._read(path, source.read, tried, source.name())
 

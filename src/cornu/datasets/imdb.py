@@ -32,14 +32,10 @@ def load_data(path: str = "imdb.npz", num_words: int | None = None, skip_top: in
                                "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f", "imdb")
     found, rng = reading.object_npz(file), np.random.RandomState(seed)
     pairs = [sequences.shuffled(rng, found[f"x_{part}"], found[f"y_{part}"]) for part in ("train", "test")]
-    limit, parts = num_words, []
-    rules = (skip_top, maxlen, start_char, oov_char, index_from)
-    if not limit:
-        limit = 1 + max(max(words) for x, y in pairs for words in sequences.encode(x, y, None, 0, *rules[1:])[0])
-    for x, y in pairs:
-        lists, labels = sequences.encode(x, y, limit, *rules)
-        parts.append((sequences.ragged(lists), np.asarray(labels)))
-    return parts[0], parts[1]
+    (x, y), (x_test, y_test) = (sequences.shift(*pair, maxlen, start_char, index_from) for pair in pairs)
+    num_words = num_words or sequences.largest(x, x_test)
+    x, x_test = (sequences.limit(part, num_words, skip_top, oov_char) for part in (x, x_test))
+    return (x, y), (x_test, y_test)
 
 
 def get_word_index(path: str = "imdb_word_index.json") -> dict[str, int]:

@@ -143,15 +143,7 @@ class _Unpickler(pickle.Unpickler):
                        "scalar": np._core.multiarray.scalar}
         if module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray") and name in numpy_names:
             return numpy_names[name]
-        if (module, name) == ("_codecs", "encode"):  # how protocol 2 tells bytes
-            return _latin1
         raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which has no place in a data set: refused.")
-
-
-def _latin1(text, encoding="latin1"):
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in the encoding {encoding!r}: refused.")
-    return text.encode("latin1")
 
 
 def cifar_batch(content: bytes, labels: bytes = b"labels") -> tuple[np.ndarray, list]:

@@ -31,8 +31,8 @@ def load_data(path: str = "reuters.npz", num_words: int | None = None, skip_top:
                                "d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916", "reuters")
     found = reading.object_npz(file)
     x, y = sequences.shuffled(np.random.RandomState(seed), found["x"], found["y"])
-    lists, labels = sequences.encode(x, y, num_words, skip_top, maxlen, start_char, oov_char, index_from)
-    x, y = sequences.ragged(lists), np.asarray(labels)
+    x, y = sequences.shift(x, y, maxlen, start_char, index_from)
+    x = sequences.limit(x, num_words or sequences.largest(x), skip_top, oov_char)
     cut = int(len(x) * (1 - test_split))
     return (x[:cut], y[:cut]), (x[cut:], y[cut:])
 

@@ -55,11 +55,11 @@ def get_file(fname: str | None = None, origin: str | None = None, untar: bool = 
     >>> open(get_file(origin=source.as_uri(), cache_dir=tempfile.mkdtemp())).read()
     'lux'
     """
-    fname = _file_name(fname, origin)
+    given, fname = bool(fname), _file_name(fname, origin)
     algorithm, digest = _expected(md5_hash, file_hash, hash_algorithm)
     formats = _formats(archive_format)
     bases = [pathlib.Path(cache_dir).expanduser()] if cache_dir else [config.home(), config.keras_home()]
-    archive, folder = _names(fname, extract or untar)
+    archive, folder = _names(fname, given) if extract or untar else (fname, None)
     for base in [] if force_download else bases:
         copy = base / cache_subdir / archive
         if digest and copy.is_file() and hash_of(copy, algorithm) != digest:
@@ -95,12 +95,13 @@ def download(url: str, target: pathlib.Path, digest: str | None = None, algorith
 
 @contextlib.contextmanager
 def locked(target: pathlib.Path):
-    """Hold the lock file beside `target`; yields False where the file system or the platform has no locks."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target.with_name(f".{target.name}.lock"), "w") as file:
+    """Hold the lock file beside `target`; yields False where the folder, file system or platform allows no locks."""
+    with contextlib.ExitStack() as stack:
         try:
             import fcntl
 
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(target.with_name(f".{target.name}.lock"), "w"))
             fcntl.flock(file, fcntl.LOCK_EX)  # the system gives it back when this process ends, however it ends
             alone = True
         except (ImportError, OSError):
@@ -177,11 +178,9 @@ def _formats(archive_format):
     return ("tar", "zip") if "auto" in given else tuple(given)
 
 
-def _names(fname, extract):
-    """The names of the download and of its folder, those that Keras uses: `a.tar.gz` and `a_extracted`."""
-    if not extract:
-        return fname, None
-    for end in _TARS[:-1]:
+def _names(fname, given):
+    """The names of the archive and of its folder that Keras uses: `a.tar.gz` and `a_extracted`, else `a_archive`, `a`."""
+    for end in _TARS if given else ():
         if fname.endswith(end):
             return fname, fname.removesuffix(end) + "_extracted"
     return fname + "_archive", fname
