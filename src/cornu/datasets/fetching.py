@@ -158,7 +158,7 @@ def _client(command, work, pattern=None):
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{command[0]} is not installed")
     work.mkdir(parents=True, exist_ok=True)
-    downloads.say(f"Fetching with: {' '.join(word for word in command if not word.startswith('-'))}")
+    downloads.say(f"Fetching with {command[0]} {command[1]} ({command[-1]})")
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         reason = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
