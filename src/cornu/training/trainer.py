@@ -431,7 +431,7 @@ class Trainer:
         limit = _limit(steps_per_epoch)
         steps = source.steps if limit is None else min(limit, source.steps or limit)
         callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
-                                 epochs=epochs, steps=steps)
+                                 epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
         self.stop_training, seed, logs = False, make_default_seed(), {}
         with interrupts:
             callbacks.on_train_begin()
@@ -447,6 +447,14 @@ class Trainer:
                 optimizer.finalize_variable_values(self.trainable_variables)
             callbacks.on_train_end(logs)
         return self.history
+
+    def _log_names(self, validates: bool):
+        """The names that training will log, where that is known beforehand; None for a train_step of the user's own."""
+        if type(self).train_step is not Trainer.train_step or type(self).compute_metrics is not Trainer.compute_metrics \
+                or type(self).get_metrics_result is not Trainer.get_metrics_result:
+            return None
+        names = sorted(jax.eval_shape(lambda: {k: getattr(v, "raw", v) for k, v in self.get_metrics_result().items()}))
+        return names + [f"val_{n}" for n in names] * validates
 
     def _validation(self, data, batch_size, steps):
         if data is None:
