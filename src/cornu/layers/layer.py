@@ -98,6 +98,8 @@ class Layer(Operation):
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs):
         shape = _legacy_input_shape(kwargs)
+        if kwargs.pop("quantization_config", None) is not None:  # Keras writes this key, as None, into every config
+            raise ValueError(f"{type(self).__name__}: quantized layers are not part of cornu yet.")
         if kwargs:
             raise ValueError(f"{type(self).__name__}: unknown argument{'s' * (len(kwargs) > 1)} "
                              f"{', '.join(map(repr, kwargs))}.{self._nearest_argument(kwargs)}")

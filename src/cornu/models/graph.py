@@ -34,8 +34,9 @@ class Graph:
             of_operation[id(call.operation)] = own, call.operation
             for parent in call.parent_nodes:
                 depth[id(parent)] = max(depth.get(id(parent), 0), own + 1)
-        met = self._met()
-        ranked = sorted(of_operation.values(), key=lambda pair: (-pair[0], met.get(id(pair[1]), -1)))
+        unused = {id(x.call.operation): i - len(self.inputs) for i, x in enumerate(self.inputs)}
+        met = unused | self._met()
+        ranked = sorted(of_operation.values(), key=lambda pair: (-pair[0], met[id(pair[1])]))
         return [operation for _, operation in ranked]
 
     def _met(self) -> dict:
