@@ -174,6 +174,7 @@ class Variable:
             raise ValueError(f"Unknown synchronization {synchronization!r}: none, auto, on_write or on_read.")
         self.path = "/".join((*context.name_path(), self.name))
         self._trainable, self.autocast = bool(trainable), bool(autocast)
+        self.made_trainable = self._trainable
         structure["version"] += 1
         self.aggregation, self.synchronization, self._layout = aggregation or "none", synchronization or "none", layout
         self.regularizer = self.constraint = None

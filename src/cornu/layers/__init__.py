@@ -6,9 +6,17 @@ from cornu.layers.convolution import (
     SeparableConv1D, SeparableConv2D, Convolution1D, Convolution2D, Convolution3D, Convolution1DTranspose,
     Convolution2DTranspose, Convolution3DTranspose, SeparableConvolution1D, SeparableConvolution2D
 )
-from cornu.layers.core import InputLayer, Input, Dense, Identity, Masking
+from cornu.layers.core import InputLayer, Input, Identity, Masking, Wrapper, Lambda
+from cornu.layers.dense import Dense, EinsumDense, Embedding
 from cornu.layers.layer import Layer
-from cornu.layers.normalization import BatchNormalization
+from cornu.layers.merging import (
+    Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, add, subtract, multiply, average, maximum,
+    minimum, concatenate, dot
+)
+from cornu.layers.normalization import (
+    BatchNormalization, LayerNormalization, GroupNormalization, RMSNormalization, UnitNormalization,
+    SpectralNormalization
+)
 from cornu.layers.pooling import (
     MaxPooling1D, MaxPooling2D, MaxPooling3D, AveragePooling1D, AveragePooling2D, AveragePooling3D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
@@ -17,6 +25,12 @@ from cornu.layers.pooling import (
     AvgPool1D, AvgPool2D, AvgPool3D, GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalAvgPool1D,
     GlobalAvgPool2D, GlobalAvgPool3D
 )
-from cornu.layers.regularization import Dropout
-from cornu.layers.reshaping import Flatten, Reshape
+from cornu.layers.regularization import (
+    Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianNoise, GaussianDropout, AlphaDropout,
+    ActivityRegularization
+)
+from cornu.layers.reshaping import (
+    Flatten, Reshape, Permute, RepeatVector, Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D,
+    ZeroPadding3D, UpSampling1D, UpSampling2D, UpSampling3D
+)
 from cornu.layers.spec import InputSpec

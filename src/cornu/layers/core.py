@@ -1,10 +1,11 @@
-"""The layers that everything else is made with: Input, Dense and their nearest kin."""
+"""The simplest layers: inputs, identity, masks, a function, and a layer around a layer."""
+
+import inspect
 
 import jax.numpy as jnp
 
-from cornu import activations, check, constraints, dtypes, initializers, regularizers
+from cornu import dtypes, registry, tree
 from cornu.layers.layer import Layer
-from cornu.layers.spec import InputSpec
 from cornu.symbolic import Call, KerasTensor
 
 
@@ -96,57 +97,6 @@ def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, bat
     return layer.output
 
 
-class Dense(Layer):
-    """A densely connected layer: `activation(inputs @ kernel + bias)`.
-
-    Args:
-        units: the number of outputs.
-        activation: a name or function; none if None.
-        use_bias: whether a bias is added.
-        kernel_initializer, bias_initializer: where the weights start.
-        kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
-        kernel_constraint, bias_constraint: applied to the weights after every update.
-
-    Input shape: (batch, ..., dim). Output shape: (batch, ..., units). Raises ValueError unless units is a positive
-    integer, and for inputs without a known last size.
-
-    >>> Dense(3)(jnp.ones((2, 4))).shape
-    (2, 3)
-    """
-
-    def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
-                 bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
-                 kernel_constraint=None, bias_constraint=None, **kwargs):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = check.positive("units", units, type(self).__name__)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.input_spec = InputSpec(min_ndim=2)
-        self.supports_masking = True
-
-    def build(self, input_shape):
-        dim = input_shape[-1]
-        if dim is None:
-            raise ValueError(f"Dense layer {self.name!r} needs a known last size of its input. Received shape: {input_shape}")
-        self.kernel = self.add_weight((dim, self.units), self.kernel_initializer, name="kernel",
-                                      regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
-        self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer,
-                                    constraint=self.bias_constraint) if self.use_bias else None
-        self.input_spec = InputSpec(min_ndim=2, axes={-1: dim})
-
-    def call(self, inputs, training=None):
-        x = jnp.matmul(inputs, self.kernel.value)
-        if self.bias is not None:
-            x = x + self.bias.value
-        return self.activation(x)
-
-
 class Identity(Layer):
     """Gives its inputs back.
 
@@ -187,3 +137,78 @@ class Masking(Layer):
     def call(self, inputs):
         present = jnp.any(inputs != self.mask_value, axis=-1, keepdims=True)
         return jnp.where(present, inputs, jnp.zeros((), inputs.dtype))
+
+
+class Wrapper(Layer):
+    """The base of layers that hold one layer and change how it is called.
+
+    Args:
+        layer: the layer, which is kept as `self.layer`.
+
+    Raises ValueError for anything but a layer.
+    """
+
+    def __init__(self, layer, **kwargs):
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{type(self).__name__}: argument `layer` must be a Layer. Received: {layer!r:.80}")
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape=None):
+        if not self.layer.built:
+            self.layer.build(input_shape)
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """A wrapper whose layer is read from its own config."""
+        layer = registry.deserialize(config["layer"], area="layers", printable_name="layer")
+        return cls(layer, **{k: v for k, v in config.items() if k != "layer"})
+
+
+class Lambda(Layer):
+    """A function as a layer.
+
+    Args:
+        function: takes the inputs, and `mask` and `training` where it has such parameters.
+        output_shape: the shape of the output without the batch, or a function from the input's shape (with the batch)
+            to it; worked out if None.
+        mask: the output's mask, or a function `(inputs, mask) -> mask`.
+        arguments: further keyword arguments of the function.
+
+    A lambda expression cannot be saved: files hold no code. Name the function, and register it.
+
+    >>> Lambda(lambda x: 2 * x)(jnp.ones(2))
+    Array([2., 2.], dtype=float32)
+    """
+
+    def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise ValueError(f"Lambda: argument `function` must be callable. Received: {function!r}")
+        self.function, self.output_shape, self.mask = function, output_shape, mask
+        self.arguments = dict(arguments or {})
+        self.supports_masking = mask is not None
+        self.built = True
+        taken = inspect.signature(function).parameters
+        self._passed_on = [name for name in ("mask", "training") if name in taken]
+
+    def call(self, inputs, mask=None, training=None):
+        told = {"mask": mask, "training": training}
+        return self.function(inputs, **{n: told[n] for n in self._passed_on}, **self.arguments)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def compute_output_spec(self, inputs, **kwargs):
+        if self.output_shape is None:
+            return super().compute_output_spec(inputs, **kwargs)
+        shape = tree.map_structure(lambda x: x.shape, inputs)
+        batch = tree.flatten(inputs)[0].shape[0]
+        told = self.output_shape(shape) if callable(self.output_shape) else (batch, *self.output_shape)
+        return KerasTensor(told, self.compute_dtype)
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """A layer whose functions are read from their names; they must be registered."""
+        return cls(**{k: registry.deserialize(v) if k in ("function", "mask", "output_shape") else v
+                      for k, v in config.items()})

@@ -90,6 +90,7 @@ class Layer(Operation):
 
     _building = False
     _initialized = False
+    _not_in_config = frozenset()  # arguments that a subclass leaves out of its config
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -166,8 +167,8 @@ class Layer(Operation):
         return found
 
     def _own_variables(self) -> list:
-        own = [p for p in self._parts() if isinstance(p, Variable)]
-        return [v for v in own if v.trainable] + [v for v in own if not v.trainable]
+        own = [p for p in self._parts() if isinstance(p, Variable)]  # by what they were made as: freezing moves nothing
+        return [v for v in own if v.made_trainable] + [v for v in own if not v.made_trainable]
 
     @property
     def weights(self) -> list:
@@ -402,7 +403,7 @@ class Layer(Operation):
             outputs = self.call(*args, **kwargs)
             if self.activity_regularizer is not None:
                 for output in tree.flatten(outputs):
-                    self.add_loss(self.activity_regularizer(output))
+                    self.add_loss(self.activity_regularizer(output) / output.shape[0])
         finally:
             context._name_path.reset(name_token)
             context.leave(token)
@@ -593,7 +594,7 @@ class Layer(Operation):
             config["autocast"] = False
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers_module.serialize(self.activity_regularizer)
-        return config
+        return {k: v for k, v in config.items() if k not in self._not_in_config}
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Run a call so that its inner values are computed again in the backward pass instead of being kept."""

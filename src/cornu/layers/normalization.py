@@ -3,12 +3,11 @@
 16-bit inputs are normalized in float32, and the result is given back in their own dtype.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 
 from cornu import check, config, constraints, initializers, regularizers
+from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
 
@@ -171,3 +170,211 @@ class BatchNormalization(_Normalization):
 
     def _average(self, moving, value, momentum):
         moving.assign(moving.raw * momentum + jax.lax.stop_gradient(value).astype(moving.raw.dtype) * (1 - momentum))
+
+
+class LayerNormalization(_Normalization):
+    """Brings each sample to mean 0 and variance 1 over its last axis, or several (Ba et al. 2016).
+
+    `gamma * (x - mean) / sqrt(variance + epsilon) + beta`, gamma and beta of the normalized axes' shape.
+
+    Args:
+        axis: the axis or axes that are normalized.
+        epsilon: added to the variance.
+        center, scale: whether there is a weight beta, and one gamma.
+        beta_initializer, gamma_initializer: where they start.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of the weights.
+        rms_scaling: divide by the standard deviation without subtracting the mean or adding beta; kept for old
+            models, `RMSNormalization` is what the name says.
+
+    Raises ValueError for normalized axes of unknown size.
+
+    >>> LayerNormalization()(jnp.array([[1.0, 3.0]])).round(2)
+    Array([[-1.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
+                 gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
+                 gamma_constraint=None, rms_scaling=False, **kwargs):
+        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
+        self.rms_scaling = rms_scaling
+
+    def build(self, input_shape):
+        axes, sizes = _sizes(self, input_shape, self.axis if isinstance(self.axis, list) else [self.axis])
+        self._add_affine(sizes)
+        self.input_spec = InputSpec(ndim=len(input_shape), axes=dict(zip(axes, sizes)))
+
+    def _add_affine(self, shape):
+        center, self.center = self.center, self.center and not self.rms_scaling
+        super()._add_affine(shape)
+        self.center = center
+
+    def call(self, inputs):
+        x = _wide(inputs)
+        axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
+        shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
+        mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
+        mean = 0.0 if self.rms_scaling else mean
+        return self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape).astype(inputs.dtype)
+
+
+class GroupNormalization(_Normalization):
+    """Brings groups of channels of each sample to mean 0 and variance 1 (Wu and He 2018).
+
+    Args:
+        groups: into how many groups the channels are divided; -1 for as many as channels (instance normalization),
+            1 for layer normalization over all axes.
+        axis: the channels' axis.
+        epsilon: added to the variance.
+        center, scale: whether there is a weight beta, and one gamma, of one value per channel.
+        beta_initializer, gamma_initializer: where they start.
+        beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint: of the weights.
+
+    Raises ValueError for channels that are not divisible by groups.
+
+    >>> GroupNormalization(groups=2)(jnp.array([[1.0, 3.0, 2.0, 6.0]])).round(1)
+    Array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
+
+    def __init__(self, groups=32, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
+                 gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
+                 gamma_constraint=None, **kwargs):
+        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        if not isinstance(groups, int) or isinstance(groups, bool) or groups == 0 or groups < -1:
+            raise ValueError(f"GroupNormalization: argument `groups` must be an integer > 0, or -1 for one per channel. "
+                             f"Received: {groups!r}")
+        self.groups = groups
+
+    def build(self, input_shape):
+        (axis,), (channels,) = _sizes(self, input_shape, [self.axis])
+        if self.groups == -1:
+            self.groups = channels
+        if channels % self.groups:
+            raise ValueError(f"GroupNormalization layer {self.name!r}: {channels} channels (axis {axis} of an input of "
+                             f"shape {input_shape}) are not divisible by groups={self.groups}.")
+        self._add_affine((channels,))
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: channels})
+
+    def call(self, inputs):
+        x = _wide(inputs)
+        axis = self.axis % x.ndim
+        size = x.shape[axis] // self.groups
+        shape = (*x.shape[:axis], self.groups, size, *x.shape[axis + 1:])
+        x = x.reshape(shape)
+        axes = tuple(i for i in range(1, x.ndim) if i != axis)
+        affine = [self.groups if i == axis else size if i == axis + 1 else 1 for i in range(x.ndim)]
+        mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
+        x = self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), affine)
+        return x.reshape(inputs.shape).astype(inputs.dtype)
+
+
+class RMSNormalization(Layer):
+    """`scale * x / sqrt(mean(x²) + epsilon)` over the last axis, or several (Zhang and Sennrich 2019).
+
+    Args:
+        axis: the axis or axes that are normalized.
+        epsilon: added to the mean of the squares.
+
+    >>> RMSNormalization()(jnp.array([[3.0, -3.0]]))
+    Array([[ 1., -1.]], dtype=float32)
+    """
+
+    def __init__(self, axis=-1, epsilon=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
+        self.epsilon = check.positive("epsilon", epsilon, "RMSNormalization", zero=True, kind=float)
+
+    def build(self, input_shape):
+        _, sizes = _sizes(self, input_shape, self.axis if isinstance(self.axis, list) else [self.axis])
+        self.scale = self.add_weight(sizes, "ones", name="scale", autocast=False)
+
+    def call(self, x):
+        wide = _wide(x)
+        axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
+        scale = self.scale.value.reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
+        inverse = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axes, keepdims=True) + self.epsilon)
+        return (wide * (inverse * scale)).astype(x.dtype)
+
+
+class UnitNormalization(Layer):
+    """`x / sqrt(sum(x²))`: vectors of length 1 along an axis, or several; vectors of zeros stay so.
+
+    Args:
+        axis: the axis or axes of the vectors.
+
+    >>> UnitNormalization()(jnp.array([[3.0, 4.0]]))
+    Array([[0.6, 0.8]], dtype=float32)
+    """
+
+    def __init__(self, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(axis, (list, tuple)):
+            axis = list(axis)
+        elif not isinstance(axis, int):
+            raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. Received: {axis!r}")
+        self.axis = axis
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs):
+        axes = tuple(self.axis) if isinstance(self.axis, list) else self.axis
+        x = _wide(inputs)
+        square = jnp.sum(jnp.square(x), axes, keepdims=True)
+        return (x * jax.lax.rsqrt(jnp.maximum(square, 1e-12**2))).astype(inputs.dtype)
+
+
+class SpectralNormalization(Wrapper):
+    """A wrapper that divides a layer's kernel by its greatest singular value (Miyato et al. 2018).
+
+    In training the kernel is replaced, before every call, by itself over an estimate of that value: a few steps of
+    power iteration from the vector that the last call ended with.
+
+    Args:
+        layer: a layer with a weight `kernel` (or `embeddings`).
+        power_iterations: the steps, 1 or more.
+
+    Raises ValueError for a layer without such a weight.
+
+    >>> from cornu.layers.core import Dense
+    >>> layer = SpectralNormalization(Dense(2))
+    >>> layer(jnp.ones((1, 3)), training=True).shape
+    (1, 2)
+    """
+
+    def __init__(self, layer, power_iterations=1, **kwargs):
+        super().__init__(layer, **kwargs)
+        self.power_iterations = check.positive("power_iterations", power_iterations, "SpectralNormalization")
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_spec = InputSpec(shape=[None, *input_shape[1:]])
+        kernel = next((w for n in ("kernel", "embeddings") if (w := getattr(self.layer, n, None)) is not None), None)
+        if kernel is None:
+            raise ValueError(f"SpectralNormalization layer {self.name!r}: {type(self.layer).__name__} layer "
+                             f"{self.layer.name!r} has neither a weight `kernel` nor `embeddings`.")
+        self.kernel = kernel
+        self.vector_u = self.add_weight((1, kernel.shape[-1]), initializers.TruncatedNormal(stddev=0.02),
+                                        trainable=False, autocast=False, name="vector_u")
+
+    def call(self, inputs, training=False):
+        if training:
+            self.vector_u.assign(self._normalize_kernel())
+        return self.layer(inputs)
+
+    def _normalize_kernel(self):
+        kernel = self.kernel.raw
+        matrix, u = kernel.reshape(-1, kernel.shape[-1]), self.vector_u.raw
+        fixed = jax.lax.stop_gradient(matrix)
+        for _ in range(self.power_iterations):
+            v = _unit(u @ fixed.T)
+            u = _unit(v @ fixed)
+        sigma = (v @ matrix @ u.T).reshape(())
+        nothing = jnp.all(kernel == 0)
+        self.kernel.assign(jnp.where(nothing, kernel, kernel / jnp.where(nothing, 1.0, sigma)))
+        return jnp.where(nothing, self.vector_u.raw, u)
+
+
+def _unit(x):
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x)), 1e-12))
