@@ -2,5 +2,15 @@
 
 import os
 
+import pytest
+
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture
+def homes(tmp_path, monkeypatch):
+    """Empty homes for cornu and Keras."""
+    monkeypatch.setenv("CORNU_HOME", str(tmp_path / "cornu"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path

@@ -152,8 +152,8 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"cornu {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = commands.add_parser("run", help="run a Keras script on cornu, unchanged",
-                                  description="Run SCRIPT as `python SCRIPT ARGS` would, with keras and tensorflow.keras "
-                                              "meaning cornu and the name `keras` already there.")
+                                  description="Run SCRIPT as `python SCRIPT ARGS` would, with keras and tensorflow."
+                                              "keras meaning cornu and the name `keras` already there.")
     command.add_argument("script", metavar="SCRIPT")
     command.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER)
     command.set_defaults(do=lambda options: run(options.script, options.args))

@@ -20,7 +20,7 @@ _DEBIAN = "http://deb.debian.org/debian/pool/main/"  # apt's own mirrors speak h
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One place to get the arrays from: its name for people, how to get a file (given a folder for work), how to read it."""
+    """One place to get the arrays from: its name for people, how to get a file (in a work folder), how to read it."""
 
     name: Callable[[], str]
     get: Callable[[pathlib.Path], pathlib.Path]
@@ -122,7 +122,8 @@ def user_file(*names: str, read: Callable) -> Source:
 def address(url: str, digest: str, read: Callable) -> Source:
     """A file at its canonical address, with its SHA-256 or MD5."""
     algorithm = "sha256" if len(digest) == 64 else "md5"
-    return Source(lambda: url, lambda work: downloads.download(url, work / url.rpartition("/")[2], digest, algorithm), read)
+    name = url.rpartition("/")[2]
+    return Source(lambda: url, lambda work: downloads.download(url, work / name, digest, algorithm), read)
 
 
 def npm_packages(package: str, version: str, digest: str, read: Callable) -> tuple[Source, Source]:

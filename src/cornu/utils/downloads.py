@@ -179,7 +179,7 @@ def _formats(archive_format):
 
 
 def _names(fname, given):
-    """The names of the archive and of its folder that Keras uses: `a.tar.gz` and `a_extracted`, else `a_archive`, `a`."""
+    """Keras's names for the archive and its folder: `a.tar.gz` and `a_extracted`, else `a_archive` and `a`."""
     for end in _TARS if given else ():
         if fname.endswith(end):
             return fname, fname.removesuffix(end) + "_extracted"
@@ -191,7 +191,7 @@ def _safe(member, path):
     parts = pathlib.PurePosixPath(member.name).parts
     if member.name.startswith(("/", "\\")) or ".." in parts or not (member.isfile() or member.isdir() or member.issym()
                                                                   or member.islnk()):
-        raise DownloadError(f"{path} holds the member {member.name!r}, which does not belong in an archive. Not unpacked.")
+        raise DownloadError(f"{path} holds {member.name!r}, which does not belong in an archive. Nothing was unpacked.")
     if (member.issym() or member.islnk()) and not hasattr(tarfile, "data_filter"):
         raise DownloadError(f"{path} holds the link {member.name!r}; unpacking links needs Python 3.11.4 or later.")
 
@@ -224,8 +224,9 @@ def _fill(url, part, digest, algorithm, label):
 
 def _transfer(url, part, start, label):
     """Append to `part` what is missing; returns whether all of it arrived."""
-    request = urllib.request.Request(url, headers={"User-Agent": "cornu", **({"Range": f"bytes={start}-"} if start else {})})
+    headers = {"User-Agent": "cornu"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
+        request = urllib.request.Request(url, headers=headers)
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # nothing lies beyond: the part is whole, its hash will tell
