@@ -19,7 +19,8 @@ _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=N
 
 
 # Counts what may change which variables a model has or trains: what is found by walking may be kept while it stands.
-structure = {"version": 0}
+# "settings" counts other changes of layers that are built, such as another rate or activation.
+structure = {"version": 0, "settings": 0}
 
 
 class Scope:
@@ -190,9 +191,7 @@ class Variable:
             else:
                 value = initializer.value if isinstance(initializer, Variable) else initializer
                 dtype = _default_dtype(value) if dtype is None else dtype
-            value = jnp.asarray(value, dtype=dtypes.standardize(dtype))
-            if value is initializer:  # a variable's buffer may be donated: it must not be the caller's own
-                value = jnp.array(value, copy=True)
+            value = _own_array(value, dtypes.standardize(dtype), copy=value is initializer)
             if shape is not None and tuple(value.shape) != standardize_shape(shape):
                 raise ValueError(f"Variable {self.name!r}: the initial value has shape {tuple(value.shape)}, "
                                  f"not the stated {tuple(shape)}.")
@@ -255,7 +254,7 @@ class Variable:
     def assign(self, value):
         """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
         value = getattr(value, "raw", value)
-        value = jnp.asarray(value, dtype=self._value.dtype)
+        value = _own_array(value, self._value.dtype)
         if value.shape != self._value.shape:
             raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} "
                              "cannot be assigned to it.")
@@ -353,6 +352,14 @@ def standardize_shape(shape) -> tuple:
     if any(d < 0 for d in shape):
         raise ValueError(f"A variable's shape has no negative sizes. Received: shape={shape!r}")
     return shape
+
+
+def _own_array(value, dtype, copy: bool = False):
+    """The value as an array of the dtype, in a buffer of its own: a variable's buffer may be donated."""
+    if isinstance(value, (np.ndarray, np.generic, int, float, bool)):  # no compilation, unlike jnp.asarray
+        return jax.device_put(np.array(value, dtype=dtype))
+    found = jnp.asarray(value, dtype=dtype)
+    return jnp.array(found, copy=True) if copy and found is value else found
 
 
 def _default_dtype(value) -> str:

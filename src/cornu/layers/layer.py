@@ -90,6 +90,7 @@ class Layer(Operation):
 
     _building = False
     _initialized = False
+    _settings_count = True  # whether setting an attribute may change what a call computes
     _not_in_config = frozenset()  # arguments that a subclass leaves out of its config
 
     def __init_subclass__(cls, **kwargs):
@@ -132,6 +133,8 @@ class Layer(Operation):
             self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
         if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)):
             structure["version"] += 1
+        elif self._settings_count and self.__dict__.get("built"):
+            structure["settings"] += 1
         object.__setattr__(self, name, value)
 
     def _refuse_in_call(self, what: str, value=None):
@@ -178,9 +181,13 @@ class Layer(Operation):
     @property
     def variables(self) -> list:
         """All state: weights, the states of seed generators, and the variables of metrics."""
-        others = [s.state for layer in self._flatten_layers() for s in layer._parts() if isinstance(s, SeedGenerator)]
+        others = [v for layer in self._flatten_layers() for v in layer._other_state()]
         metrics = [m for layer in self._flatten_layers() for m in layer._parts() if _is_metric(m)]
         return _unique([*self.weights, *others, *(v for m in metrics for v in m.variables)])
+
+    def _other_state(self) -> list:
+        """This layer's own variables that are no weights: they change in training, and files do not have them."""
+        return [p.state for p in self._parts() if isinstance(p, SeedGenerator)]
 
     @property
     def trainable_variables(self) -> list:
