@@ -6,7 +6,7 @@ from cornu import registry, tree
 from cornu.layers.core import Input, InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.graph import _flat_results
-from cornu.models.model import Functional, Model
+from cornu.models.model import Model, _takes_graph
 from cornu.models.sequential import Sequential
 from cornu.symbolic import KerasTensor, OpCall
 
@@ -71,8 +71,8 @@ def clone_model(model: Model, input_tensors=None, clone_function=None, call_func
 
 def _is_graph(model) -> bool:
     """Whether a model is nothing but its graph, so that its constructor takes inputs and outputs."""
-    return isinstance(model, Model) and model.graph is not None and type(model).__init__ in (
-        Functional.__init__, Model.__init__)
+    return isinstance(model, Model) and model.graph is not None and not isinstance(model, Sequential) and _takes_graph(
+        type(model))
 
 
 def _copy(layer):

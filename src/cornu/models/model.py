@@ -1,18 +1,21 @@
 """Model: a layer that can be trained, saved and summed up; built from symbolic tensors, or subclassed."""
 
+import inspect
 import json
 
 import jax
 import jax.numpy as jnp
 
-from cornu import check, dtypes, registry, tree
+from cornu import check, context, dtypes, registry, tree
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
+from cornu.models.calling import MISSING, CompiledCalls
 from cornu.models.graph import Graph
 from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
 from cornu.symbolic import KerasTensor, any_symbolic
 from cornu.training.trainer import Trainer
+from cornu.variable import in_scope
 
 
 class Model(Trainer, Layer):
@@ -30,6 +33,7 @@ class Model(Trainer, Layer):
     """
 
     graph = None
+    _settings_count = False
     _public_name = "keras>Model"
 
     def __new__(cls, *args, **kwargs):
@@ -84,7 +88,11 @@ class Model(Trainer, Layer):
 
     @property
     def input_names(self) -> list:
-        return [x.name for x in self.inputs]
+        """The names of the Inputs."""
+        return self._input_names()
+
+    def _input_names(self) -> list:
+        return [x.call.operation.name for x in self._graph_or_error("input_names").inputs]
 
     @property
     def output_names(self) -> list:
@@ -97,40 +105,60 @@ class Model(Trainer, Layer):
                                  + (" yet. Call it on data, or add an Input." if not self.built else "."))
         return self.graph
 
+    # calling ---------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args, **kwargs):
+        if self.graph is not None and context.current() is None and not in_scope():
+            calls = self.__dict__.get("_compiled_calls")
+            if calls is None:
+                object.__setattr__(self, "_compiled_calls", calls := CompiledCalls(self))
+            outputs = calls(args, kwargs)
+            if outputs is not MISSING:
+                return outputs
+        return super().__call__(*args, **kwargs)
+
     def call(self, inputs, training=None, mask=None):
         if self.graph is None:
             raise NotImplementedError(f"Model {type(self).__name__} does not define `call`. Define it, or pass inputs "
                                       "and outputs to the constructor.")
-        return self.graph.run(self._fit_inputs(inputs))
+        return self.graph.run(self._fit_inputs(inputs, mask))
 
     def compute_mask(self, inputs, previous_mask=None):
         """None: the layers inside have given the outputs their masks already."""
         return None
 
-    def _fit_inputs(self, inputs) -> list:
+    def _fit_inputs(self, inputs, mask=None) -> list:
         """The inputs in the graph's order: by name for dicts, in place for lists; ranks adjusted by a size of 1."""
-        wanted = self.graph.inputs
-        structure = self.graph.input_structure
-        if isinstance(inputs, dict) and not isinstance(structure, dict):
-            names = self.input_names
-            missing = [n for n in names if n not in inputs]
+        names, structure = self._input_names(), self.graph.input_structure
+        if isinstance(inputs, dict):
+            parts = structure if isinstance(structure, dict) else dict(zip(names, self.graph.inputs))
+            missing = [k for k, part in parts.items() if k not in inputs
+                       and not all(x.call.operation.optional for x in tree.flatten(part))]
             if missing:
-                raise ValueError(f"Model {self.name!r} misses the inputs {missing}; it was given {sorted(inputs)}.")
-            values = [inputs[n] for n in names]
-        elif isinstance(structure, dict) and isinstance(inputs, dict):
-            missing = [k for k in structure if k not in inputs]
-            if missing:
-                raise ValueError(f"Model {self.name!r} misses the inputs {missing}; it was given {sorted(inputs)}.")
-            values = tree.flatten({k: inputs[k] for k in structure})
+                raise ValueError(f"Model {self.name!r} misses the input{'s' * (len(missing) > 1)} "
+                                 f"{', '.join(map(repr, missing))}. It was given {', '.join(map(repr, sorted(inputs)))}.")
+            order = sorted(parts) if isinstance(structure, dict) else names
+            values = tree.flatten([inputs.get(k) for k in order])
+            masks = tree.flatten([mask.get(k) for k in order]) if isinstance(mask, dict) else []
         else:
-            values = tree.flatten(inputs)
-        if len(values) != len(wanted):
-            raise ValueError(f"Model {self.name!r} has {len(wanted)} input(s), {self.input_names}; "
-                             f"it was given {len(values)}.")
-        return [self._fit_rank(x, v) for x, v in zip(wanted, values)]
+            values, masks = tree.flatten(inputs), tree.flatten(mask)
+        if len(values) != len(names):
+            raise ValueError(f"Model {self.name!r} has {len(names)} input{'s' * (len(names) > 1)} "
+                             f"({', '.join(map(repr, names))}), but was given {len(values)}.")
+        fitted = [self._fit(x, v) for x, v in zip(self.graph.inputs, values)]
+        call = context.current()
+        if call is not None and len(masks) == len(fitted):
+            for value, m in zip(fitted, masks):
+                if m is not None:
+                    call.set_mask(value, m)
+        return fitted
 
-    def _fit_rank(self, x: KerasTensor, value):
+    def _fit(self, x: KerasTensor, value):
+        """One input as the graph wants it: an array of the right rank and dtype."""
         if value is None:
+            if not x.call.operation.optional:
+                raise ValueError(f"Model {self.name!r} was given None for its input {x.call.operation.name!r}. Pass an array, "
+                                 "or make it with Input(..., optional=True).")
             return value
         if not hasattr(value, "shape"):
             value = jnp.asarray(value)
@@ -141,12 +169,13 @@ class Model(Trainer, Layer):
             value = value[..., None]
         shape = tuple(value.shape)
         if len(shape) != rank or any(isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape, shape)):
-            raise ValueError(f"Input {x.name!r} of model {self.name!r} has shape {x.shape}; it was given data of shape "
-                             f"{tuple(value.shape)}.")
-        if isinstance(value, jax.Array) and value.dtype != x.dtype and x.dtype != "string":
-            value = value.astype(x.dtype) if not (dtypes.is_float(value.dtype) and dtypes.is_float(x.dtype)
-                                                  and self.autocast and value.dtype == self.compute_dtype) else value
-        return value
+            raise ValueError(f"Input {x.call.operation.name!r} of model {self.name!r} has shape {x.shape}, but was given "
+                             f"data of shape {shape}.")
+        if not isinstance(value, jax.Array) or value.dtype == x.dtype or x.dtype == "string":
+            return value
+        if self.autocast and value.dtype == self.compute_dtype and dtypes.is_float(x.dtype):
+            return value
+        return value.astype(x.dtype)
 
     # looking at it ---------------------------------------------------------------------------------------------
 
@@ -188,6 +217,8 @@ class Model(Trainer, Layer):
         return json.dumps(registry.serialize(self), **kwargs)
 
     def get_config(self) -> dict:
+        if self.graph is not None and _takes_graph(type(self)):
+            return graph_config(self)
         if type(self).__init__ is Model.__init__:
             return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy)}
         return super().get_config()
@@ -198,7 +229,7 @@ class Model(Trainer, Layer):
             with registry.custom_object_scope(custom_objects or {}):
                 return graph_model_from_config(cls, config)
         with registry.custom_object_scope(custom_objects or {}):
-            return cls(**config)
+            return super().from_config(config)
 
 
 class Functional(Model):
@@ -209,8 +240,10 @@ class Functional(Model):
     def __init__(self, inputs, outputs, name=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
 
-    def get_config(self) -> dict:  # by hand: a graph is not a list of arguments
-        return graph_config(self)
+
+def _takes_graph(cls) -> bool:
+    """Whether the constructor takes inputs and outputs, so that the graph is all there is to write into a config."""
+    return cls.__init__ is Model.__init__ or {"inputs", "outputs"} <= set(inspect.signature(cls.__init__).parameters)
 
 
 def graph_model_from_config(cls, config: dict):

@@ -1,0 +1,105 @@
+"""Outermost calls of a model on arrays, compiled: `model(x)` costs little more than one dispatch of its executable.
+
+Only models made of built-in layers are compiled, for those are known to be pure but for their Variables. The first call
+of a kind (shapes, dtypes, training) runs layer by layer, so that calls made once do not wait for a compilation.
+"""
+
+import jax
+import numpy as np
+
+from cornu import registry, tree
+from cornu.layers.layer import Layer
+from cornu.random import global_seed_generator
+from cornu.variable import Scope, structure
+
+_UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError,
+                jax.errors.TracerIntegerConversionError, jax.errors.NonConcreteBooleanIndexError)
+MISSING = object()
+
+
+class CompiledCalls:
+    """The executables of one model's outermost calls, as long as its layers and their settings stay what they are."""
+
+    def __init__(self, model):
+        self.model, self.state = model, None
+        self._renew()
+
+    def _renew(self) -> None:
+        self.state = structure["version"], structure["settings"]
+        self.allowed = is_compilable(self.model)
+        self.variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
+        self.seen, self.jitted = set(), {}
+
+    def __call__(self, args: tuple, kwargs: dict):
+        """The outputs; MISSING where the call must run layer by layer."""
+        if self.state != (structure["version"], structure["settings"]):
+            self._renew()
+        if not self.allowed or len(args) != 1 or kwargs and (len(kwargs) > 1 or "training" not in kwargs):
+            return MISSING
+        training = kwargs.get("training")
+        key = _signature(args[0])
+        if key is None or not (training is None or isinstance(training, bool)):
+            return MISSING
+        key = training, key
+        if key not in self.seen:
+            self.seen.add(key)
+            return MISSING
+        return self._run(args[0], training)
+
+    def _run(self, inputs, training):
+        jitted = self.jitted.get(training)
+        if jitted is None:
+            jitted = self.jitted[training] = jax.jit(self._pure(training))
+        try:
+            outputs, masks, written = jitted([v._value for v in self.variables], inputs)
+        except (_AddsLosses, *_UNTRACEABLE):
+            self.allowed = False
+            return MISSING
+        for index, value in written.items():
+            self.variables[index]._value = value
+        for output, mask in zip(tree.flatten(outputs), masks):
+            if mask is not None:
+                output._keras_mask = mask
+        self.state = structure["version"], structure["settings"]  # tracing may have touched layers' attributes
+        return outputs
+
+    def _pure(self, training):
+        def run(values, inputs):
+            with Scope(self.variables, values) as scope:
+                outputs = Layer.__call__(self.model, inputs, **({} if training is None else {"training": training}))
+                if scope.losses:
+                    raise _AddsLosses
+                masks = [getattr(x, "_keras_mask", None) for x in tree.flatten(outputs)]
+                written = {i: scope.values[id(v)] for i, v in enumerate(self.variables)
+                           if scope.values[id(v)] is not values[i]}
+            return outputs, masks, written
+
+        return run
+
+
+class _AddsLosses(Exception):
+    """Losses added in `call` are kept by the layers, which only a call in plain Python can do."""
+
+
+def is_compilable(model) -> bool:
+    """Whether the model is built and is made of built-in layers only."""
+    if model.graph is None or model.run_eagerly:
+        return False
+    return all(layer.built and registry.is_builtin(type(layer)) and type(layer).__name__ != "Lambda"
+               and not getattr(layer, "takes_text", False) for layer in model._flatten_layers())
+
+
+def _signature(inputs):
+    """Shapes and dtypes of concrete arrays without masks; None for anything else."""
+    if isinstance(inputs, (list, tuple)):
+        parts = [_signature(x) for x in inputs]
+        return None if None in parts else (type(inputs), *parts)
+    if isinstance(inputs, dict):
+        parts = [_signature(x) for x in inputs.values()]
+        return None if None in parts else (*inputs, *parts)
+    if isinstance(inputs, jax.Array):
+        if isinstance(inputs, jax.core.Tracer) or getattr(inputs, "_keras_mask", None) is not None:
+            return None
+    elif not isinstance(inputs, np.ndarray) or inputs.dtype.kind not in "fiub":
+        return None
+    return inputs.shape, inputs.dtype
