@@ -40,8 +40,8 @@ def convert_to_numpy(x) -> np.ndarray:
 
 
 def is_tensor(x) -> bool:
-    """Whether the value is a JAX array, traced ones included; NumPy arrays and numbers are not."""
-    return isinstance(x, (jax.Array, KerasTensor)) or hasattr(x, "todense")
+    """Whether the value is a JAX array, traced ones included; NumPy arrays, Variables and symbolic tensors are not."""
+    return isinstance(x, jax.Array) or hasattr(x, "todense")
 
 
 def dtype(x) -> str:
@@ -71,15 +71,15 @@ def saturate_cast(x, dtype):
     if dtype == "bool" or x.dtype == bool or "complex" in dtype:
         return x.astype(dtype)
     limits = jnp.iinfo(dtype) if "int" in dtype else jnp.finfo(dtype)
-    low, high = float(limits.min), float(limits.max)
     if jnp.issubdtype(x.dtype, jnp.integer):
         own = jnp.iinfo(x.dtype)
-        low, high = max(int(max(low, -2.0**63)), own.min), min(int(min(high, 2.0**63)), own.max)
-    elif "int" in dtype:  # the nearest float may lie beyond the integers: the last one inside is wanted
-        wide = np.dtype(x.dtype.name if x.dtype.itemsize >= 4 else "float32")
-        low, high = (float(v) if float(wide.type(v)) == v else float(np.nextafter(wide.type(v), wide.type(0)))
-                     for v in (low, high))
-    return jnp.clip(x, low, high).astype(dtype)
+        if "int" not in dtype:
+            return jnp.clip(x.astype("float32"), float(limits.min), float(limits.max)).astype(dtype)
+        return jnp.clip(x, max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)
+    result = jnp.clip(x, float(limits.min), float(limits.max)).astype(dtype)
+    if "int" in dtype:  # the float nearest to the largest integer may be larger than it
+        result = jnp.where(x >= float(limits.max), jnp.asarray(limits.max, dtype), result)
+    return result
 
 
 @op
@@ -110,9 +110,12 @@ def slice(inputs, start_indices, shape):
     Args:
         inputs: a tensor.
         start_indices: where the block starts, an integer for each axis.
-        shape: its size along each axis.
+        shape: its size along each axis; -1 for all that follows a start that is a number.
     """
-    return jax.lax.dynamic_slice(tensor(inputs), _starts(start_indices), integers(shape))
+    inputs = tensor(inputs)
+    sizes = [d - s if n == -1 else n for n, d, s in zip(integers(shape), inputs.shape, start_indices)] \
+        if -1 in tuple(shape) else integers(shape)
+    return jax.lax.dynamic_slice(inputs, _starts(start_indices), sizes)
 
 
 @op
