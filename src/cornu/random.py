@@ -89,6 +89,14 @@ def _float(dtype):
     return dtype
 
 
+def _shape(shape) -> tuple:
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if any(d is None for d in shape):
+        raise ValueError(f"Random numbers need a shape whose sizes are all known. Received: shape={shape}\n"
+                         "Inside a layer's call, cornu.ops.shape(x) gives sizes that are.")
+    return shape
+
+
 def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """Draw from the normal distribution of the given mean and standard deviation.
 
@@ -96,7 +104,7 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     Array([0.6725026 , 0.24866055], dtype=float32)
     """
     dtype = _float(dtype)
-    return jax.random.normal(key_of(seed), tuple(shape), dtype) * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
+    return jax.random.normal(key_of(seed), _shape(shape), dtype) * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
@@ -104,7 +112,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     dtype = dtypes.standardize(dtype)
     if dtypes.is_int(dtype):
         return randint(shape, minval, maxval, dtype, seed)
-    return jax.random.uniform(key_of(seed), tuple(shape), _float(dtype), minval, maxval)
+    return jax.random.uniform(key_of(seed), _shape(shape), _float(dtype), minval, maxval)
 
 
 def randint(shape, minval, maxval, dtype="int32", seed=None):
@@ -112,13 +120,13 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
     dtype = dtypes.standardize(dtype)
     if not dtypes.is_int(dtype):
         raise ValueError(f"randint needs an integer dtype. Received: dtype={dtype!r}")
-    return jax.random.randint(key_of(seed), tuple(shape), minval, maxval, dtype)
+    return jax.random.randint(key_of(seed), _shape(shape), minval, maxval, dtype)
 
 
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """Draw from a normal distribution whose values beyond two standard deviations are drawn again."""
     dtype = _float(dtype)
-    drawn = jax.random.truncated_normal(key_of(seed), -2.0, 2.0, tuple(shape), dtype)
+    drawn = jax.random.truncated_normal(key_of(seed), -2.0, 2.0, _shape(shape), dtype)
     return drawn * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
 
 
@@ -134,6 +142,8 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
     """Set a share `rate` of the values to 0 and divide the others by `1 - rate`; noise_shape's 1s share a draw."""
     inputs = jnp.asarray(inputs)
     keep = 1.0 - rate
+    if isinstance(rate, (int, float)) and rate >= 1:
+        return jnp.zeros_like(inputs)
     shape = inputs.shape if noise_shape is None else tuple(
         inputs.shape[i] if n is None else n for i, n in enumerate(noise_shape))
     mask = jax.random.bernoulli(key_of(seed), keep, shape)
@@ -148,16 +158,16 @@ def shuffle(x, axis=0, seed=None):
 def gamma(shape, alpha, dtype=None, seed=None):
     """Draw from the gamma distribution of shape alpha and scale 1."""
     dtype = _float(dtype)
-    return jax.random.gamma(key_of(seed), alpha, shape=tuple(shape), dtype=dtype)
+    return jax.random.gamma(key_of(seed), alpha, shape=_shape(shape), dtype=dtype)
 
 
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
     """Draw the number of successes among `counts` tries of the given probability."""
     dtype = _float(dtype)
-    return jax.random.binomial(key_of(seed), counts, probabilities, shape=tuple(shape), dtype=dtype)
+    return jax.random.binomial(key_of(seed), counts, probabilities, shape=_shape(shape), dtype=dtype)
 
 
 def beta(shape, alpha, beta, dtype=None, seed=None):
     """Draw from the beta distribution."""
     dtype = _float(dtype)
-    return jax.random.beta(key_of(seed), alpha, beta, shape=tuple(shape), dtype=dtype)
+    return jax.random.beta(key_of(seed), alpha, beta, shape=_shape(shape), dtype=dtype)

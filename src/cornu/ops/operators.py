@@ -1,9 +1,10 @@
-"""The operators of KerasTensor: each records the op of the same meaning."""
+"""The operators of KerasTensor, and random numbers from symbolic arguments: each records the op of the same meaning."""
 
+from cornu import random
 from cornu.ops import numpy_elementwise as elementwise
 from cornu.ops.numpy_products import matmul
 from cornu.ops.numpy_shape import get_item, reshape, squeeze
-from cornu.symbolic import _UFUNC_OPERATORS, KerasTensor
+from cornu.symbolic import _UFUNC_OPERATORS, KerasTensor, op
 
 # The logical ops answer for & | ^ ~ as well, for booleans; Keras does the same.
 _BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
@@ -54,3 +55,7 @@ def _squeeze(self, axis=None):
 
 
 KerasTensor.reshape, KerasTensor.squeeze = _reshape, _squeeze
+
+# random.py stands on a lower floor than symbolic tensors: here its functions learn to take them.
+for _name in "normal uniform randint truncated_normal categorical dropout shuffle gamma binomial beta".split():
+    setattr(random, _name, op(getattr(random, _name)))
