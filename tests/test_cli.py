@@ -131,7 +131,8 @@ def test_missing_script(tmp_path):
 
 
 @pytest.mark.parametrize("args, code, text", [(["--version"], 0, "cornu 0."), (["--help"], 0, "run a Keras script"),
-                                              (["run", "--help"], 0, "SCRIPT"), ([], 2, "COMMAND"), (["run"], 2, "SCRIPT")])
+                                              (["run", "--help"], 0, "SCRIPT"), ([], 2, "COMMAND"),
+                                              (["run"], 2, "SCRIPT")])
 def test_the_command_explains_itself(args, code, text):
     done = cornu(*args)
     assert done.returncode == code and text in done.stdout + done.stderr

@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import io
 import os
+import pathlib
 import signal
 import sys
 import types
@@ -100,10 +101,13 @@ def install() -> None:
     """From now on `keras` and `tensorflow.keras` are cornu in this process."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
+    here = pathlib.Path(__file__).parent
     for target, names in _MOVED.items():
         for name in names:
-            for top in ("keras", "tensorflow.keras"):
-                # Placed by hand: an import would set the attribute, and cornu.layers.core is a module of its own.
+            # Under cornu too: `from keras.utils import np_utils` looks there. What cornu really has is left alone, and
+            # all are placed by hand, as an import would set the attribute `core` of cornu.layers to something else.
+            real = here.joinpath(*name.split(".")).with_suffix(".py").exists()
+            for top in ("keras", "tensorflow.keras", *(() if real else ("cornu",))):
                 sys.modules[f"{top}.{name}"] = _Moved(f"{top}.{name}", f"cornu{target}")
 
 

@@ -1,0 +1,18 @@
+"""Helpers round about: files, seeds, labels, registered classes."""
+
+from cornu.config import disable_interactive_logging, enable_interactive_logging, is_interactive_logging_enabled
+from cornu.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from cornu.dtypes import standardize as standardize_dtype
+from cornu.registry import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_object,
+    register_keras_serializable,
+)
+from cornu.registry import custom_object_scope as CustomObjectScope
+from cornu.registry import deserialize as deserialize_keras_object
+from cornu.registry import registered_name as get_registered_name
+from cornu.registry import serialize as serialize_keras_object
+from cornu.symbolic import is_keras_tensor
+from cornu.utils.arrays import normalize, pad_sequences, set_random_seed, to_categorical
+from cornu.utils.downloads import get_file
