@@ -1,7 +1,26 @@
 """The call context: what a layer's call needs to know of the calls around it."""
 
 import contextvars
+import weakref
 from contextlib import contextmanager
+
+
+_masks: dict = {}  # id of an array -> (weak reference to it, mask): JAX's tracers take no attributes
+
+
+def put_mask(x, mask) -> None:
+    """Give an array a mask, which is kept as long as the array."""
+    try:
+        x._keras_mask = mask
+    except AttributeError:
+        key = id(x)
+        _masks[key] = (weakref.ref(x, lambda _: _masks.pop(key, None)), mask)
+
+
+def mask_of(x):
+    """The mask that a layer, or the user, gave to an array; None for none."""
+    found = _masks.get(id(x))
+    return found[1] if found is not None and found[0]() is x else getattr(x, "_keras_mask", None)
 
 
 class CallContext:
@@ -22,10 +41,11 @@ class CallContext:
     def mask_of(self, x):
         """The mask that belongs to an array, or None."""
         found = self.masks.get(id(x))
-        return found[1] if found is not None and found[0] is x else getattr(x, "_keras_mask", None)
+        return found[1] if found is not None and found[0] is x else mask_of(x)
 
     def set_mask(self, x, mask) -> None:
         self.masks[id(x)] = (x, mask)
+        put_mask(x, mask)
 
 
 _context: contextvars.ContextVar = contextvars.ContextVar("cornu_call", default=None)

@@ -435,10 +435,10 @@ class Layer(Operation):
             value = value.value
         if self.autocast and isinstance(value, jax.Array) and value.dtype != self._compute_dtype \
                 and jnp.issubdtype(value.dtype, jnp.floating):
-            mask = getattr(value, "_keras_mask", None)
+            mask = context.mask_of(value)
             value = value.astype(self._compute_dtype)
             if mask is not None:
-                value._keras_mask = mask
+                context.put_mask(value, mask)
         return value
 
     def _input_masks(self, own, inputs, args, kwargs, named, mask_names):
@@ -469,10 +469,6 @@ class Layer(Operation):
         for output, mask in zip(tree.flatten(outputs), tree.flatten(new)):
             if mask is not None:
                 own.set_mask(output, mask)
-                try:
-                    output._keras_mask = mask
-                except AttributeError:
-                    pass
 
     def call(self, *args, **kwargs):
         raise NotImplementedError(f"{type(self).__name__} does not define `call`.")

@@ -25,7 +25,7 @@ def public(fn):
 def mask_of(x):
     """The mask that a layer, or the user, gave to an array; None for none."""
     call = context.current()
-    return getattr(x, "_keras_mask", None) if call is None else call.mask_of(x)
+    return context.mask_of(x) if call is None else call.mask_of(x)
 
 
 def arrays(structure, cast):

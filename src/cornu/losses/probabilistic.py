@@ -5,7 +5,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 
-from cornu import check
+from cornu import check, context
 from cornu.config import epsilon
 from cornu.losses.base import LossFunctionWrapper, pair, public
 from cornu.ops import nn
@@ -145,7 +145,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     losses = nn.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
     if counts is not None:
         losses = jnp.where(counts, losses, 0)
-        losses._keras_mask = counts
+        context.put_mask(losses, counts)
     return losses
 
 

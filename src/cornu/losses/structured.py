@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from cornu import ops
+from cornu import context, ops
 from cornu.config import epsilon
 from cornu.losses.base import LossFunctionWrapper, pair, public
 from cornu.ops.kit import inexact, tensor
@@ -87,7 +87,7 @@ def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal
     pull, push = (jax.nn.logsumexp(jnp.where(which, gamma * x, -jnp.inf), axis=1)
                   for which, x in ((positive, -attract), (negative, repel)))
     losses = jax.nn.softplus(pull + push)
-    losses._keras_mask = jnp.any(positive, axis=1)
+    context.put_mask(losses, jnp.any(positive, axis=1))
     return losses
 
 

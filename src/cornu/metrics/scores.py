@@ -122,21 +122,21 @@ class R2Score(Metric):
 
     def build(self, y_true_shape: tuple, y_pred_shape: tuple) -> None:
         if not self._built:
-            shape = tuple(y_pred_shape[1:]) or (1,)
+            shape = (y_pred_shape[-1] if len(y_pred_shape) > 1 else 1,)
             for name in ("weight", "mean", "spread", "residual"):
                 setattr(self, f"_{name}", self.add_variable(shape, name=name))
             self._built = True
 
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
-        """Take in a batch of shape (batch, d), or (batch,)."""
+        """Take in a batch of shape (batch, ..., d), or (batch,)."""
         mask = mask_of(y_pred)
         y_true, y_pred = pair(y_true, tensor(y_pred, self.num_samples.dtype), type(self).__name__)
-        if y_true.ndim == 1:
-            y_true, y_pred = y_true[:, None], y_pred[:, None]
         self.build(y_true.shape, y_pred.shape)
-        weights = weigh(y_true.shape, y_true.dtype, sample_weight, mask)
-        self.num_samples.assign_add(len(y_true) if mask is None else jnp.sum(weigh(y_true.shape[:1], y_true.dtype, None, mask)))
+        classes = self._mean.shape[0]
+        counted, weights = (weigh(y_true.shape, y_true.dtype, w, mask) for w in (None, sample_weight))
         weights = jnp.ones_like(y_true) if weights is None else weights
+        y_true, y_pred, weights = (x.reshape(-1, classes) for x in (y_true, y_pred, weights))
+        self.num_samples.assign_add(len(y_true) if counted is None else jnp.sum(counted) / classes)
         # The sums of squares of two sets are joined by their means: E[y^2] - E[y]^2 would lose all digits of large y.
         weight, old = jnp.sum(weights, axis=0), self._weight.raw
         mean = divide(jnp.sum(weights * y_true, axis=0), weight)

@@ -7,7 +7,7 @@ of a kind (shapes, dtypes, training) runs layer by layer, so that calls made onc
 import jax
 import numpy as np
 
-from cornu import registry, tree
+from cornu import context, registry, tree
 from cornu.layers.layer import Layer
 from cornu.random import global_seed_generator
 from cornu.variable import Scope, structure
@@ -69,7 +69,7 @@ class CompiledCalls:
                 outputs = Layer.__call__(self.model, inputs, **({} if training is None else {"training": training}))
                 if scope.losses:
                     raise _AddsLosses
-                masks = [getattr(x, "_keras_mask", None) for x in tree.flatten(outputs)]
+                masks = [context.mask_of(x) for x in tree.flatten(outputs)]
                 written = {i: scope.values[id(v)] for i, v in enumerate(self.variables)
                            if scope.values[id(v)] is not values[i]}
             return outputs, masks, written
