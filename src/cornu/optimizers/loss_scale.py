@@ -5,7 +5,8 @@ from typing import Sequence
 import jax.numpy as jnp
 
 from cornu import check, registry
-from cornu.optimizers.optimizer import Optimizer, _when
+from cornu.optimizers.common import when
+from cornu.optimizers.optimizer import Optimizer
 
 
 class LossScaleOptimizer(Optimizer):
@@ -81,7 +82,7 @@ class LossScaleOptimizer(Optimizer):
         scale, good = self.dynamic_scale.raw, self.step_counter.raw + 1
         unscaled, variables = zip(*((g.astype(jnp.float32) / scale, v) for g, v in pairs))
         inner = self.inner_optimizer
-        _when(finite, lambda: inner.apply(unscaled, variables), [*self._trainable_variables, *inner.variables])
+        when(finite, lambda: inner.apply(unscaled, variables), [*self._trainable_variables, *inner.variables])
         grown = good >= self.dynamic_growth_steps
         self.step_counter.assign(jnp.where(finite & ~grown, good, 0))
         self.dynamic_scale.assign(jnp.where(finite, jnp.where(grown, scale * 2, scale), scale / 2))

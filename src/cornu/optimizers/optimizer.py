@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, context, names, registry
+from cornu.optimizers.common import mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.registry import Configurable
 from cornu.variable import Variable, functional
@@ -63,7 +64,7 @@ class Optimizer(Configurable):
                  loss_scale_factor: float | None = None, gradient_accumulation_steps: int | None = None,
                  name: str | None = None, **kwargs):
         owner = type(self).__name__
-        learning_rate = _old_arguments(owner, kwargs, learning_rate)
+        learning_rate = old_arguments(owner, kwargs, learning_rate)
         if sum(x is not None for x in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(f"{owner}: only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
                              f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}")
@@ -83,15 +84,11 @@ class Optimizer(Configurable):
         self.use_ema, self.ema_overwrite_frequency = use_ema, ema_overwrite_frequency
         self.ema_momentum = check.between("ema_momentum", ema_momentum, 0, 1, owner)
         self.loss_scale_factor, self.gradient_accumulation_steps = loss_scale_factor, gradient_accumulation_steps
-        self.built = False
-        self._variables: list = []
-        self._trainable_variables: list = []
+        self.built, self._variables, self._trainable_variables = False, [], []
         self._slots: list = []  # by variable: a dict of slot name -> Variable
-        self._averages: list = []
-        self._accumulators: list = []
+        self._averages, self._accumulators = [], []  # by variable
         self._index: dict = {}  # id of a variable -> its place
-        self._not_decayed: set = set()
-        self._not_decayed_names: list = []
+        self._not_decayed, self._not_decayed_names = set(), []
         self._iterations = self.add_variable((), dtype="int32", aggregation="only_first_replica", name="iteration")
         self._learning_rate: Any = None
         self.learning_rate = learning_rate
@@ -183,7 +180,10 @@ class Optimizer(Configurable):
                                  layout=reference_variable.layout, name=shown)
 
     def add_optimizer_variables(self, trainable_variables: Sequence, name, initializer="zeros"):
-        """For each variable one state variable; given lists of names and initializers, a tuple of such lists."""
+        """For each variable one state variable; given lists of names and initializers, a tuple of such lists.
+
+        A variable that is overwritten with its gradient needs none: None stands in its place.
+        """
         if isinstance(name, str):
             return self.add_optimizer_variables(trainable_variables, [name], [initializer])[0]
         initializers = [initializer] * len(name) if isinstance(initializer, str) or callable(initializer) \
@@ -191,7 +191,8 @@ class Optimizer(Configurable):
         lists = tuple([] for _ in name)
         for variable in trainable_variables:
             for found, one, init in zip(lists, name, initializers, strict=True):
-                found.append(self.add_variable_from_reference(variable, one, init))
+                found.append(None if variable.overwrite_with_gradient else
+                             self.add_variable_from_reference(variable, one, init))
         return lists
 
     def build(self, variables: Sequence) -> None:
@@ -203,20 +204,22 @@ class Optimizer(Configurable):
         if self.use_ema:
             self._averages = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:
-            self._accumulators = self.add_optimizer_variables(variables, "gradient_accumulator")
+            self._accumulators = [self.add_variable_from_reference(v, "gradient_accumulator") for v in variables]
         self._slots = [{} for _ in self._trainable_variables]
         groups = self.slots if self.slots and isinstance(self.slots[0], tuple) else (self.slots,)
         for group in groups:
             for variable, slots in zip(self._trainable_variables, self._slots):
-                for name in [n for n in group if self.has_slot(n, variable)]:
-                    slots[name] = self._add_slot(variable, name)
+                for name in group:
+                    if not variable.overwrite_with_gradient and self.has_slot(name, variable):
+                        slots[name] = self._add_slot(variable, name)
         self.built = True
 
     def _add_slot(self, variable, name) -> Variable:
-        like = jax.eval_shape(lambda v: self.slot_value(name, v), variable.raw)
-        layout = variable.layout if like.shape == variable.shape else None
-        return self.add_variable(like.shape, lambda *_, **__: self.slot_value(name, variable.raw), like.dtype.name,
-                                 layout=layout, name=f"{variable.path.replace('/', '_')}_{name}")
+        with jax.ensure_compile_time_eval():  # the stored array: the optimizer may be built inside a trace
+            value = self.slot_value(name, variable._value)
+        layout = variable.layout if value.shape == variable.shape else None
+        return self.add_variable(value.shape, lambda *_, **__: value, value.dtype.name, layout=layout,
+                                 name=f"{variable.path.replace('/', '_')}_{name}")
 
     def _get_variable_index(self, variable) -> int:
         return self._index[id(variable)]
@@ -305,7 +308,8 @@ class Optimizer(Configurable):
         variables = list(variables)
         if len(variables) != len(grads):
             raise ValueError(f"{owner}.apply: {len(grads)} gradients were given for {len(variables)} variables.")
-        self.build(variables)
+        if not self.built:
+            self.build(variables)
         found = []
         for gradient, variable in zip(grads, variables):
             if id(variable) not in self._index:
@@ -332,6 +336,10 @@ class Optimizer(Configurable):
         own_step = type(self).update_step is not Optimizer.update_step
         if not own_step:
             shared = self.prepare(learning_rate, self._step())
+            # While JAX traces, one trace of the rule serves all variables of a shape; a new function every time, since
+            # the cache must not outlive the optimizer's present settings.
+            traced = any(isinstance(g, jax.core.Tracer) for g in grads)
+            rule = jax.jit(lambda *args: self._rule(*args)) if traced else self._rule
         for gradient, variable in zip(grads, variables):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:
@@ -342,7 +350,7 @@ class Optimizer(Configurable):
                     variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
                 self.update_step(gradient, variable, learning_rate)
             else:
-                self._update_one(gradient, variable, part, *shared)
+                self._update_one(rule, gradient, variable, part, *shared)
 
     def _step(self):
         """The number of this update, from 1, as float32."""
@@ -351,12 +359,12 @@ class Optimizer(Configurable):
     def update_step(self, gradient, variable: Variable, learning_rate) -> None:
         """Update one variable and its slots; Keras's place for a rule that assigns."""
         learning_rate = jnp.asarray(getattr(learning_rate, "raw", learning_rate), jnp.float32)
-        self._update_one(jnp.asarray(gradient), variable, None, *self.prepare(learning_rate, self._step()))
+        self._update_one(self._rule, jnp.asarray(gradient), variable, None, *self.prepare(learning_rate, self._step()))
 
-    def _update_one(self, gradient, variable, decay, learning_rate, step) -> None:
+    def _update_one(self, rule, gradient, variable, decay, learning_rate, step) -> None:
         slots = self._slots[self._index[id(variable)]]
         old = {name: slot.raw for name, slot in slots.items()}
-        value, new = self._rule(variable.raw, gradient, old, decay, learning_rate, step)
+        value, new = rule(variable.raw, gradient, old, decay, learning_rate, step)
         variable.assign(value)
         for name, slot in slots.items():
             if name in new:
@@ -376,10 +384,10 @@ class Optimizer(Configurable):
         if self.clipvalue is not None:
             return [jnp.clip(g, -self.clipvalue, self.clipvalue) for g in grads]
         if self.clipnorm is not None:
-            return [_shrink(g, _squares(g), self.clipnorm) for g in grads]
+            return [scaled(g, self.clipnorm / jnp.maximum(norm([g]), self.clipnorm)) for g in grads]
         if self.global_clipnorm is not None:
-            squares = sum(_squares(g) for g in grads)
-            return [_shrink(g, squares, self.global_clipnorm) for g in grads]
+            factor = self.global_clipnorm / jnp.maximum(norm(grads), self.global_clipnorm)
+            return [scaled(g, factor) for g in grads]
         return grads
 
     def _accumulate(self, grads, variables) -> None:
@@ -394,7 +402,7 @@ class Optimizer(Configurable):
             for accumulator in own:
                 accumulator.assign(jnp.zeros_like(accumulator.raw))
 
-        _when((self._iterations.raw + 1) % steps == 0, update, [*variables, *self._variables])
+        when((self._iterations.raw + 1) % steps == 0, update, [*variables, *self._variables])
 
     # averages and decay ----------------------------------------------------------------------------------------
 
@@ -405,33 +413,34 @@ class Optimizer(Configurable):
         frequency = self.ema_overwrite_frequency
         overwrite = frequency and (iterations + 1) % frequency == 0
         for variable, average in zip(self._trainable_variables, self._averages):
+            if average is None:
+                continue
             value = variable.raw
-            mean = (momentum * average.raw + (1 - momentum) * value).astype(value.dtype)
-            average.assign(mean)
+            average.assign(mean(average.raw, value, momentum))
             if frequency:
-                variable.assign(jnp.where(overwrite, mean, value))
+                variable.assign(jnp.where(overwrite, average.raw, value))
 
     def finalize_variable_values(self, var_list: Sequence) -> None:
         """Set the variables to their moving averages, at the end of training (with `use_ema`)."""
         if self.use_ema:
             for variable in var_list:
-                variable.assign(self._averages[self._get_variable_index(variable)].raw)
+                average = self._averages[self._get_variable_index(variable)]
+                if average is not None:
+                    variable.assign(average.raw)
 
     def exclude_from_weight_decay(self, var_list: Sequence | None = None, var_names: Sequence | None = None) -> None:
-        """Leave variables out of weight decay; must be called before `build`.
+        """Leave variables out of weight decay; to be called before training begins.
 
         Args:
             var_list: the variables.
-            var_names: regular expressions searched in variables' paths.
+            var_names: regular expressions searched in variables' names.
         """
-        if self.built:
-            raise ValueError(f"{type(self).__name__}: call exclude_from_weight_decay before the optimizer is built.")
         self._not_decayed |= {id(v) for v in var_list or ()}
         self._not_decayed_names += [re.compile(name) for name in var_names or ()]
 
     def _decay_of(self, variable) -> float | None:
         """The weight decay of a variable."""
-        excluded = id(variable) in self._not_decayed or any(p.search(variable.path) for p in self._not_decayed_names)
+        excluded = id(variable) in self._not_decayed or any(p.search(variable.name) for p in self._not_decayed_names)
         return None if excluded else self.weight_decay
 
     # files and configs -----------------------------------------------------------------------------------------
@@ -493,37 +502,3 @@ def with_options(init: Callable) -> Callable:
 
     __init__.__signature__ = inspect.Signature(parameters)
     return __init__
-
-
-def _when(condition, update: Callable, variables: Sequence) -> None:
-    """Run an update of the variables if the condition holds: lax.cond where it is traced, `if` where it is known."""
-    if not isinstance(condition, jax.core.Tracer):
-        if condition:
-            update()
-        return
-    pure = functional(update, variables)
-    new = jax.lax.cond(condition, lambda values: pure(values)[1], lambda values: values, [v.raw for v in variables])
-    for variable, value in zip(variables, new):
-        variable.assign(value)
-
-
-def _squares(x):
-    return jnp.sum(jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32))))
-
-
-def _shrink(x, squares, limit):
-    """x, scaled down so that the norm whose square is given does not exceed the limit."""
-    return x * (limit / jnp.maximum(jnp.sqrt(squares), limit)).astype(x.dtype)
-
-
-def _old_arguments(owner: str, kwargs: dict, learning_rate):
-    """Arguments of older tutorials: `lr` is renamed with a warning, `decay` is refused with the way to go."""
-    if "decay" in kwargs and kwargs.pop("decay"):
-        raise ValueError(f"{owner}: argument `decay` is no more. Pass a schedule instead, as in learning_rate="
-                         "keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=decay).")
-    if "lr" in kwargs:
-        warnings.warn(f"{owner}: argument `lr` is now called `learning_rate`.", FutureWarning, stacklevel=5)
-        learning_rate = kwargs.pop("lr")
-    if kwargs:
-        raise ValueError(f"{owner}: unknown arguments {', '.join(map(repr, kwargs))}.")
-    return learning_rate

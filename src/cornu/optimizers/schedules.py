@@ -25,7 +25,11 @@ class LearningRateSchedule(Configurable):
 
 
 class _Schedule(LearningRateSchedule):
-    """What the built-in schedules share: a float32 step goes into `rate`, a float32 learning rate comes out."""
+    """What the built-in schedules share: a float32 step goes into `rate`, a float32 learning rate comes out.
+
+    Whole numbers of periods are counted with `//`, which is exact: compiled, floor(step / n) may round a multiple of n
+    down to the period before.
+    """
 
     def __call__(self, step):
         return jnp.asarray(self.rate(jnp.asarray(getattr(step, "raw", step), jnp.float32)), jnp.float32)
@@ -52,8 +56,8 @@ class ExponentialDecay(_Schedule):
         self.staircase, self.name = staircase, name
 
     def rate(self, step):
-        power = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (jnp.floor(power) if self.staircase else power)
+        power = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate ** power
 
 
 class InverseTimeDecay(_Schedule):
@@ -77,8 +81,8 @@ class InverseTimeDecay(_Schedule):
         self.staircase, self.name = staircase, name
 
     def rate(self, step):
-        time = step / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * (jnp.floor(time) if self.staircase else time))
+        time = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * time)
 
 
 class PiecewiseConstantDecay(_Schedule):
@@ -89,7 +93,7 @@ class PiecewiseConstantDecay(_Schedule):
         values: one rate more than there are boundaries.
         name: a name.
 
-    Raises ValueError when the numbers of boundaries and values do not fit.
+    Raises ValueError when the numbers of boundaries and values do not fit, or the boundaries do not increase.
 
     >>> float(PiecewiseConstantDecay([100, 200], [1.0, 0.5, 0.25])(150))
     0.5
@@ -99,6 +103,8 @@ class PiecewiseConstantDecay(_Schedule):
         if len(boundaries) != len(values) - 1:
             raise ValueError("PiecewiseConstantDecay: there must be one value more than boundaries. Received: "
                              f"{len(boundaries)} boundaries and {len(values)} values.")
+        if list(boundaries) != sorted(boundaries):
+            raise ValueError(f"PiecewiseConstantDecay: the boundaries must increase. Received: {boundaries}")
         self.boundaries, self.values, self.name = boundaries, values, name
 
     def rate(self, step):
@@ -129,7 +135,7 @@ class PolynomialDecay(_Schedule):
 
     def rate(self, step):
         if self.cycle:
-            end = self.decay_steps * jnp.maximum(jnp.ceil(step / self.decay_steps), 1)
+            end = self.decay_steps * jnp.maximum(-(-step // self.decay_steps), 1)
         else:
             end, step = self.decay_steps, jnp.minimum(step, self.decay_steps)
         fall = self.initial_learning_rate - self.end_learning_rate
@@ -201,11 +207,11 @@ class CosineDecayRestarts(_Schedule):
     def rate(self, step):
         done, q = step / self.first_decay_steps, self.t_mul
         if q == 1:
-            period = jnp.floor(done)
+            period = step // self.first_decay_steps
             part = done - period
         else:  # the lengths are a geometric series: 1 + q + ... + q^(n-1) = (1 - q^n) / (1 - q)
-            period = jnp.floor(jnp.log(1 - done * (1 - q)) / math.log(q))
-            part = (done - (1 - q ** period) / (1 - q)) / q ** period
+            period = jnp.floor(jnp.log(1 - done * (1 - q)) / math.log(q) + 1e-5)  # a restart must not be rounded away
+            part = jnp.maximum((done - (1 - q ** period) / (1 - q)) / q ** period, 0)
         fall = 0.5 * self.m_mul ** period * (1 + jnp.cos(math.pi * part))
         return self.initial_learning_rate * ((1 - self.alpha) * fall + self.alpha)
 
