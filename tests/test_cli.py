@@ -19,8 +19,17 @@ def command(*args):
 
 def cornu(*args, cwd=None, **env):
     """Run the command line in a process of its own."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "JAX_PLATFORMS": "cpu", **env}
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "JAX_PLATFORMS": "cpu"} | env
     return subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory):
+    """cornu's modules without JAX, for the tests that compute nothing: a process starts ten times faster."""
+    folder = tmp_path_factory.mktemp("light")
+    (folder / "cornu").mkdir()
+    (folder / "cornu" / "__init__.py").write_text(f"__path__ = [{str(ROOT / 'src' / 'cornu')!r}]")
+    return {"PYTHONPATH": str(folder)}
 
 
 @pytest.fixture
@@ -45,7 +54,7 @@ import tensorflow.keras.models
 from keras.layers import Dense
 from keras.models import Sequential
 from keras.datasets import mnist
-from keras import backend as B, ops
+from keras import activations as A, ops
 assert before is keras is tk is tf.keras is cornu and K is ops is cornu.ops and layers is keras.layers is cornu.layers
 assert TDense is Dense is cornu.layers.Dense and Sequential is cornu.Sequential and mnist is cornu.datasets.mnist
 assert cornu.__spec__.name == 'cornu' and cornu.layers.__spec__.name == cornu.layers.__name__ == 'cornu.layers'
@@ -75,26 +84,20 @@ print(np_utils.to_categorical([1], 2))
 
 @pytest.mark.parametrize("line", ["import tensorflow.data", "from tensorflow import data",
                                   "import tensorflow as tf; tf.data", "from tensorflow.data import Dataset"])
-def test_the_rest_of_tensorflow_is_a_clear_error(script, line):
-    done = cornu("run", script(line))
+def test_the_rest_of_tensorflow_is_a_clear_error(script, light, line):
+    done = cornu("run", script(line), **light)
     assert done.returncode == 1
     assert "stands in for tensorflow.keras only; this script asks for tensorflow.data" in done.stderr
 
 
 @pytest.mark.parametrize("line, message", [
     ("import keras.nothing", "No module named 'keras.nothing': cornu has no cornu.nothing"),
-    ("from keras.layers import Nothing", "cannot import name 'Nothing'"),
+    ("from keras.datasets import nothing", "cannot import name 'nothing'"),
     ("keras.nothing", "has no attribute 'nothing'"),
 ])
-def test_what_cornu_lacks(script, line, message):
-    done = cornu("run", script(line))
+def test_what_cornu_lacks(script, light, line, message):
+    done = cornu("run", script(line), **light)
     assert done.returncode == 1 and message in done.stderr
-
-
-def python_and_cornu(path, *args):
-    """The same script run by Python and by cornu."""
-    python = subprocess.run([sys.executable, path, *args], capture_output=True, text=True, cwd=path.parent)
-    return python, cornu("run", path, *args, cwd=path.parent)
 
 
 @pytest.mark.parametrize("text", [
@@ -107,16 +110,17 @@ def python_and_cornu(path, *args):
     "x: int = 3\nprint(x, __annotations__, __doc__)",
     "# -*- coding: latin-1 -*-\nprint('a')", "import sys, __main__; print(__main__.keras if 0 else __main__.__name__)",
 ], ids=range(14))
-def test_a_script_cannot_tell_it_from_python(script, text):
-    script("x = 7", "helper.py")
-    python, ours = python_and_cornu(script(text), "--flag", "--", "-x", "run")
+def test_a_script_cannot_tell_it_from_python(script, light, text):
+    folder, args = script("x = 7", "helper.py").parent, [script(text), "--flag", "--", "-x", "run"]
+    python = subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=folder)
+    ours = cornu("run", *args, cwd=folder, **light)
     assert (ours.returncode, ours.stdout) == (python.returncode, python.stdout)
     assert ours.stderr.replace(" ", "") == python.stderr.replace(" ", "")
 
 
-def test_interrupt(script):
+def test_interrupt(script, light):
     path = script("import time\nprint('on', flush=True)\ntime.sleep(60)")
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    env = {**os.environ, **light}
     process = subprocess.Popen(command("run", path), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == "on\n"
     time.sleep(0.1)
@@ -125,16 +129,16 @@ def test_interrupt(script):
     assert process.returncode == -signal.SIGINT and error.endswith("KeyboardInterrupt\n") and "cli.py" not in error
 
 
-def test_missing_script(tmp_path):
-    done = cornu("run", tmp_path / "nothing.py")
+def test_missing_script(tmp_path, light):
+    done = cornu("run", tmp_path / "nothing.py", **light)
     assert done.returncode == 2 and "can't open file" in done.stderr and "nothing.py" in done.stderr
 
 
 @pytest.mark.parametrize("args, code, text", [(["--version"], 0, "cornu 0."), (["--help"], 0, "run a Keras script"),
                                               (["run", "--help"], 0, "SCRIPT"), ([], 2, "COMMAND"),
                                               (["run"], 2, "SCRIPT")])
-def test_the_command_explains_itself(args, code, text):
-    done = cornu(*args)
+def test_the_command_explains_itself(light, args, code, text):
+    done = cornu(*args, **light)
     assert done.returncode == code and text in done.stdout + done.stderr
 
 
