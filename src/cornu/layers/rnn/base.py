@@ -1,0 +1,220 @@
+"""RNN: a layer that runs a cell over the steps of a sequence."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from cornu import tree
+from cornu.layers.layer import Layer
+from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, dry, initial_state
+from cornu.layers.spec import InputSpec
+from cornu.symbolic import shape_of
+from cornu.variable import Scope, Variable
+
+
+class RNN(Layer):
+    """A cell over the steps of a sequence: `output, states = cell(inputs[:, t], states)` for every t.
+
+    Args:
+        cell: a cell or a list of cells: layers (or objects) with `call(inputs, states) -> (output, new_states)` and
+            `state_size`, an integer or a list of them; optionally `output_size` and `get_initial_state(batch_size)`.
+        return_sequences: whether to give the outputs of all steps, or the last one.
+        return_state: whether to give the last states as well, as `(output, *states)`.
+        go_backwards: whether to go from the last step to the first; outputs then come in that order.
+        stateful: whether the next batch starts with this one's last states; `reset_state()` forgets them.
+        unroll: whether to write the steps out in the program instead of a loop: faster for a few steps.
+        zero_output_for_mask: whether masked steps give zeros instead of the output of the step before.
+
+    Called as `layer(sequences, initial_state=None, mask=None, training=False)`, sequences of shape (batch, steps, ...)
+    and a mask of shape (batch, steps). A masked step keeps the states, and its output is that of the step before (of the
+    initial state, if there is none). Raises ValueError for cells without a state_size, for initial states of other
+    shapes than the cell's, and where stateful, for an unknown or changed batch size.
+
+    >>> from cornu.layers.rnn import LSTMCell
+    >>> RNN([LSTMCell(4), LSTMCell(2)], return_sequences=True)(jnp.ones((2, 5, 8))).shape
+    (2, 5, 2)
+    """
+
+    def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
+                 unroll=False, zero_output_for_mask=False, **kwargs):
+        super().__init__(**kwargs)
+        cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
+        self.cell = check_cell(cell, f"{type(self).__name__} {self.name!r}")
+        self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
+        self.stateful, self.unroll, self.zero_output_for_mask = stateful, unroll, zero_output_for_mask
+        self.supports_masking = True
+        self.input_spec = InputSpec(min_ndim=3)
+        self.states = None
+
+    @property
+    def state_size(self) -> list:
+        size = self.cell.state_size
+        return list(size) if isinstance(size, (list, tuple)) else [size]
+
+    # The states are no weights: a file does not have them, but training has to carry them along.
+    def _own_variables(self):
+        states = {id(v) for v in tree.flatten(self.states)}
+        return [v for v in super()._own_variables() if id(v) not in states]
+
+    def _other_state(self):
+        return [*super()._other_state(), *(v for v in tree.flatten(self.states) if v is not None)]
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        step = (None, *sequences_shape[2:])
+        if not isinstance(self.cell, _Cell) and None not in step[1:]:
+            build_cell(self.cell, jax.ShapeDtypeStruct((1, *step[1:]), self.compute_dtype))
+        elif hasattr(self.cell, "build") and not getattr(self.cell, "built", False):
+            self.cell.build(step)  # which says so if it needs to know more
+        if self.stateful:
+            if sequences_shape[0] is None:
+                raise ValueError(f"{type(self).__name__} layer {self.name!r}: stateful=True needs a fixed batch size. Give "
+                                 f"it, as in Input(batch_shape=(32, 10, 8)). Received shape: {tuple(sequences_shape)}")
+            self.states = jax.tree.map(
+                lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"),
+                _now(self.get_initial_state)(sequences_shape[0]))
+
+    def get_initial_state(self, batch_size):
+        """The cell's first states for a batch, as a list."""
+        return initial_state(self.cell, batch_size, self.compute_dtype)
+
+    def _zeros_like(self, sequences):
+        return self.get_initial_state(sequences.shape[0])
+
+    def reset_state(self) -> None:
+        """Set the states of a stateful layer back to the cell's first ones."""
+        if self.states is None:
+            return
+        first = self.get_initial_state(tree.flatten(self.states)[0].shape[0])
+        for variable, value in zip(tree.flatten(self.states), jax.tree.leaves(first)):
+            variable.assign(value)
+
+    def reset_states(self) -> None:
+        """The same as `reset_state`."""
+        self.reset_state()
+
+    def compute_mask(self, inputs, previous_mask):
+        mask = tree.flatten(previous_mask)[0]
+        output = mask if self.return_sequences else None
+        return [output] + [None] * len(self.state_size) if self.return_state else output
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        states = self._first_states(sequences, initial_state)
+        mask = None if mask is None else tree.flatten(mask)[0]
+        if mask is not None and mask.ndim == 3:
+            mask = mask[..., 0]
+        last, outputs, states = self.inner_loop(sequences, states, mask, training=bool(training))
+        if self.stateful:
+            for variable, value in zip(tree.flatten(self.states), jax.tree.leaves(states)):
+                variable.assign(value)
+        output = outputs if self.return_sequences else last
+        return (output, *states) if self.return_state else output
+
+    def _first_states(self, sequences, initial):
+        """The states to start from, checked against what the cell expects."""
+        batch = sequences.shape[0]
+        if self.stateful and batch != tree.flatten(self.states)[0].shape[0]:
+            raise ValueError(
+                f"{type(self).__name__} layer {self.name!r} is stateful and was built for batches of "
+                f"{tree.flatten(self.states)[0].shape[0]}. Received a batch of {batch}: its states would belong to other "
+                "sequences.\nFeed batches of one size, or use stateful=False.")
+        if initial is None:
+            return jax.tree.map(lambda v: v.value, self.states, is_leaf=lambda v: isinstance(v, Variable)) \
+                if self.stateful else self._zeros_like(sequences)
+        expected = jax.eval_shape(self._zeros_like, sequences)
+        given = jax.tree.leaves(initial)
+        wanted, structure = jax.tree.flatten(expected)
+        if [shape_of(g) for g in given] != [shape_of(w) for w in wanted]:
+            raise ValueError(
+                f"{type(self).__name__} layer {self.name!r}: initial_state must be {len(wanted)} array(s) of shape "
+                f"{', '.join(str(shape_of(w)) for w in wanted)}. Received: {', '.join(str(shape_of(g)) for g in given)}")
+        return structure.unflatten(given)
+
+    # the loop --------------------------------------------------------------------------------------------------
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Run the cell over all steps: (last output, all outputs or None, last states)."""
+        steps = self._in_order(sequences)
+        if isinstance(self.cell, _Cell):  # the input's part of all steps is one product
+            in_masks, state_masks = self.cell.draw_masks(steps[0], initial_state[0], training)
+            steps = self.cell.project(steps, in_masks)
+            return self._loop(lambda z, states: self.cell.advance(z, states, state_masks), steps, initial_state, mask,
+                              initial_state[0], [])
+
+        def step(x, states):
+            return call_cell(self.cell, x, states, training)
+
+        first = jax.eval_shape(lambda x: x[0], steps)
+        with _held_masks(self.cell, step, first, initial_state, training):
+            (output, _), written = dry(step, first, initial_state)
+            shown = tree.flatten(initial_state[-1])[0]  # a cell's first state is its output, where it looks like it
+            if shown.shape != output.shape:
+                shown = jnp.zeros(output.shape, output.dtype)
+            return self._loop(step, steps, initial_state, mask, shown.astype(output.dtype), written)
+
+    def _in_order(self, x):
+        """Time first, and in the order in which the steps are taken."""
+        x = jnp.moveaxis(x, 1, 0)
+        return jnp.flip(x, 0) if self.go_backwards else x
+
+    def _loop(self, step, steps, states, mask, shown, written):
+        """The loop over steps (time, batch, ...); the variables that a step writes are carried along."""
+        mask = None if mask is None else self._in_order(mask.astype(bool))
+        owners = []
+
+        def body(carry, inputs):
+            (states, shown, values), (x, valid) = carry, inputs
+            with Scope(written, values) as scope:
+                output, new = step(x, states)
+                values = [scope.values[id(v)] for v in written]
+                owners[:] = [owner for owner, _ in scope.losses]
+                losses = [loss for _, loss in scope.losses]
+            if valid is not None:
+                new = jax.tree.map(lambda n, o: _where(valid, n, o), new, states)
+                output = _where(valid, output, jnp.zeros_like(output) if self.zero_output_for_mask else shown)
+            return (new, output, values), (output if self.return_sequences else None, losses)
+
+        carry = (states, shown, [v.raw for v in written])
+        if self.unroll:
+            found = []
+            for t in range(steps.shape[0]):
+                carry, kept = body(carry, (steps[t], None if mask is None else mask[t]))
+                found.append(kept)
+            outputs, losses = jax.tree.map(lambda *v: jnp.stack(v), *found)
+        else:
+            carry, (outputs, losses) = lax.scan(body, carry, (steps, mask))
+        states, last, values = carry
+        for variable, value in zip(written, values):
+            variable.assign(value)
+        for owner, loss in zip(owners, losses):
+            owner.add_loss(jnp.sum(loss, 0))
+        return last, None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
+
+
+@contextlib.contextmanager
+def _held_masks(cell, step, x, states, training):
+    """Within it, every built-in cell inside a cell drops the same values in all steps."""
+    cells = [c for c in (cell._flatten_layers() if isinstance(cell, Layer) else [])
+             if isinstance(c, _Cell) and (c.dropout > 0 or c.recurrent_dropout > 0)] if training else []
+    if cells:
+        dry(step, x, states)  # to see for which shapes
+    try:
+        for inner in cells:
+            inner._held = inner.draw_masks(*inner._seen, training) if inner._seen else None
+        yield
+    finally:
+        for inner in cells:
+            inner._held = None
+
+
+def _now(fn):
+    """`fn` computed at once even inside a trace: what a variable starts from is an array."""
+    def run(*args):
+        with jax.ensure_compile_time_eval():
+            return fn(*args)
+    return run
+
+
+def _where(valid, new, old):
+    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)

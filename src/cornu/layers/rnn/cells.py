@@ -1,0 +1,371 @@
+"""Cells: what a recurrent layer does in one step of time.
+
+The built-in cells compute in two parts: `project`, what a step takes from its input, which a layer may compute for all
+steps at once, and `advance`, what it takes from the states before it.
+"""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+
+from cornu import activations, check, constraints, initializers, registry, regularizers
+from cornu.layers.layer import Layer
+from cornu.random import SeedGenerator, dropout
+from cornu.variable import Scope
+
+_PARTS = ("kernel", "recurrent", "bias")
+_KINDS = {"initializer": initializers.get, "regularizer": regularizers.get, "constraint": constraints.get}
+
+
+class _Cell(Layer):
+    """A built-in cell: an input kernel, a recurrent kernel and a bias, with the gates side by side on the last axis."""
+
+    gates = 1
+
+    def __init__(self, *, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
+        parts = {f"{part}_{kind}": get(kwargs.pop(f"{part}_{kind}"))
+                 for part in _PARTS for kind, get in _KINDS.items()}
+        implementation = kwargs.pop("implementation", 2) if self.gates > 1 else 2
+        super().__init__(**kwargs)
+        owner = type(self).__name__
+        self.__dict__.update(parts)
+        self.implementation = check.one_of("implementation", implementation, (0, 1, 2), owner)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.dropout = check.between("dropout", dropout, 0, 1, owner)
+        self.recurrent_dropout = check.between("recurrent_dropout", recurrent_dropout, 0, 1, owner)
+        self.seed = seed
+        self.seed_generator = SeedGenerator(seed)
+        self._held = self._seen = None  # dropout masks that a layer holds over a sequence, and for which shapes
+
+    def _weight(self, shape, name, part, initializer=None):
+        return self.add_weight(shape, initializer or getattr(self, part + "_initializer"), name=name,
+                               regularizer=getattr(self, part + "_regularizer"),
+                               constraint=getattr(self, part + "_constraint"))
+
+    def build(self, input_shape):
+        if input_shape[-1] is None:
+            raise ValueError(f"{type(self).__name__} layer {self.name!r} needs a known last size of its input. Received "
+                             f"shape: {tuple(input_shape)}")
+        width = self.units * self.gates
+        self.kernel = self._weight((input_shape[-1], width), "kernel", "kernel")
+        self.recurrent_kernel = self._weight((self.units, width), "recurrent_kernel", "recurrent")
+        self._build_bias(width)
+
+    def _build_bias(self, width):
+        self.bias = self._weight((width,), "bias", "bias") if self.use_bias else None
+
+    def get_initial_state(self, batch_size=None):
+        """States of zeros, as a list."""
+        sizes = self.state_size if isinstance(self.state_size, list) else [self.state_size]
+        return [jnp.zeros((batch_size, size), self.compute_dtype) for size in sizes]
+
+    # dropout: one mask for a whole sequence; one for every gate under implementation 1 or with recurrent dropout
+
+    def draw_masks(self, x, state, training):
+        """The dropout masks of the input and of the state, or None where nothing is dropped."""
+        each = self.gates if self.implementation == 1 or self.recurrent_dropout > 0 else 1
+        return tuple(self._draw(like, rate, each) if training and rate > 0 else None
+                     for like, rate in ((x, self.dropout), (state, self.recurrent_dropout)))
+
+    def _draw(self, like, rate, each):
+        ones = jnp.ones(like.shape, like.dtype)
+        masks = [dropout(ones, rate, seed=self.seed_generator) for _ in range(each)]
+        return masks[0] if each == 1 else masks
+
+    def _product(self, x, kernel):
+        return x @ kernel
+
+    def _gated(self, product, x, kernel, masks, axis=-1):
+        """The product under dropout: of the masked values, gate by gate where every gate has its own mask."""
+        if not isinstance(masks, list):
+            return product(x if masks is None else x * masks, kernel)
+        kernels = jnp.split(kernel, self.gates, axis=-1)
+        return jnp.concatenate([product(x * m, k) for m, k in zip(masks, kernels)], axis=axis)
+
+    def project(self, x, masks=None):
+        """What the input gives to every gate; the input may have leading axes, such as time."""
+        z = self._gated(self._product, x, self.kernel.value, masks)
+        return z if self.bias is None else z + self.bias.value
+
+    def _from_state(self, h, masks):
+        return self._gated(self._product, h, self.recurrent_kernel.value, masks)
+
+    def call(self, inputs, states, training=False):
+        states = list(states) if isinstance(states, (list, tuple)) else [states]
+        self._seen = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (inputs, states[0])]
+        masks = self._held or self.draw_masks(inputs, states[0], training)
+        return self.advance(self.project(inputs, masks[0]), states, masks[1])
+
+
+class SimpleRNNCell(_Cell):
+    """One step of `SimpleRNN`: `h = activation(x @ kernel + h @ recurrent_kernel + bias)`.
+
+    Args:
+        units: the size of the state and the output.
+        activation: a name or function.
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
+        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
+        seed: for dropout.
+
+    Called as `cell(inputs, states)`, with inputs of shape (batch, dim); gives the output and the list of new states.
+
+    >>> output, states = SimpleRNNCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4))])
+    >>> output.shape
+    (2, 4)
+    """
+
+    def __init__(self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
+                 recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
+                 recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
+                 bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs):
+        super().__init__(
+            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
+        self.units = self.state_size = self.output_size = check.positive("units", units, type(self).__name__)
+
+    def advance(self, z, states, masks=None):
+        h = self.activation(z + self._from_state(states[0], masks))
+        return h, [h]
+
+
+class LSTMCell(_Cell):
+    """One step of `LSTM`: `c = f * c + i * activation(g)`, `h = o * activation(c)`.
+
+    The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel + bias`;
+    their order in the weights is i, f, g, o.
+
+    Args:
+        units: the size of the states and the output.
+        activation: of g and of the carry c.
+        recurrent_activation: of the gates.
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
+        unit_forget_bias: whether the bias of f starts at 1.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
+        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
+        seed: for dropout.
+
+    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
+
+    >>> output, [h, c] = LSTMCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4)), jnp.zeros((2, 4))])
+    >>> c.shape
+    (2, 4)
+    """
+
+    gates = 4
+
+    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
+                 kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+                 unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
+                 kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0,
+                 recurrent_dropout=0.0, seed=None, **kwargs):
+        super().__init__(
+            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
+        self.units = self.output_size = check.positive("units", units, type(self).__name__)
+        self.state_size = [units, units]
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = unit_forget_bias
+
+    def _build_bias(self, width):
+        def start(shape, dtype=None):  # in the parts in which Keras draws it
+            own, u = self.bias_initializer, width // 4
+            return jnp.concatenate([own((u,), dtype=dtype), jnp.ones((u,), dtype), own((2 * u,), dtype=dtype)])
+
+        self.bias = self._weight((width,), "bias", "bias", start if self.unit_forget_bias else None) \
+            if self.use_bias else None
+
+    def advance(self, z, states, masks=None, axis=-1):
+        h, c = states
+        i, f, g, o = jnp.split(z + self._from_state(h, masks), 4, axis=axis)
+        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
+        h = self.recurrent_activation(o) * self.activation(c)
+        return h, [h, c]
+
+
+class GRUCell(_Cell):
+    """One step of `GRU`: `h = z * h + (1 - z) * activation(candidate)`.
+
+    The gates z and r are `recurrent_activation(x @ kernel + h @ recurrent_kernel + bias)`. With reset_after the
+    candidate is `x @ kernel + r * (h @ recurrent_kernel + recurrent_bias)`, and the bias has two rows, the input's and
+    the recurrent one; without, it is `x @ kernel + (r * h) @ recurrent_kernel`. The order in the weights is z, r,
+    candidate.
+
+    Args:
+        units: the size of the state and the output.
+        activation: of the candidate.
+        recurrent_activation: of the gates.
+        use_bias: whether a bias is added.
+        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
+        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
+        reset_after: whether the reset gate comes after the product, as in cuDNN.
+        seed: for dropout.
+
+    Source: Cho et al., Learning Phrase Representations (2014).
+
+    >>> output, states = GRUCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4))])
+    >>> output.shape
+    (2, 4)
+    """
+
+    gates = 3
+
+    def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
+                 kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
+                 kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None,
+                 recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, reset_after=True,
+                 seed=None, **kwargs):
+        super().__init__(
+            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
+        self.units = self.state_size = self.output_size = check.positive("units", units, type(self).__name__)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.reset_after = reset_after
+
+    def _build_bias(self, width):
+        shape = (2, width) if self.reset_after else (width,)
+        self.bias = self._weight(shape, "bias", "bias") if self.use_bias else None
+
+    def project(self, x, masks=None):
+        z = self._gated(self._product, x, self.kernel.value, masks)
+        if self.bias is None:
+            return z
+        return z + (self.bias.value[0] if self.reset_after else self.bias.value)
+
+    def advance(self, z, states, masks=None):
+        h, kernel = states[0], self.recurrent_kernel.value
+        masked = [h if masks is None else h * m for m in (masks or [None] * 3)]
+        of_z, of_r, of_candidate = jnp.split(z, 3, axis=-1)
+        if self.reset_after:
+            inner = self._from_state(h, masks)
+            inner = inner if self.bias is None else inner + self.bias.value[1]
+            inner_z, inner_r, inner_candidate = jnp.split(inner, 3, axis=-1)
+            z, r = self.recurrent_activation(of_z + inner_z), self.recurrent_activation(of_r + inner_r)
+            candidate = self.activation(of_candidate + r * inner_candidate)
+        else:
+            k_z, k_r, k_candidate = jnp.split(kernel, 3, axis=-1)
+            z = self.recurrent_activation(of_z + masked[0] @ k_z)
+            r = self.recurrent_activation(of_r + masked[1] @ k_r)
+            candidate = self.activation(of_candidate + (r * masked[2]) @ k_candidate)
+        h = z * h + (1 - z) * candidate
+        return h, [h]
+
+
+class StackedRNNCells(Layer):
+    """Several cells as one: the output of each is the input of the next.
+
+    Args:
+        cells: a list of cells.
+
+    The state is the list of the cells' states. Raises ValueError for a cell without `call` or `state_size`.
+
+    >>> from cornu.layers.rnn import RNN
+    >>> RNN(StackedRNNCells([LSTMCell(4), GRUCell(3)]))(jnp.ones((2, 5, 8))).shape
+    (2, 3)
+    """
+
+    def __init__(self, cells, **kwargs):
+        super().__init__(**kwargs)
+        self.cells = [check_cell(cell, f"{type(self).__name__} {self.name!r}") for cell in cells]
+        if not self.cells:
+            raise ValueError(f"{type(self).__name__} {self.name!r} needs at least one cell. Received: cells={cells!r}")
+
+    @property
+    def state_size(self):
+        return [cell.state_size for cell in self.cells]
+
+    @property
+    def output_size(self):
+        last = self.cells[-1]
+        size = last.state_size if getattr(last, "output_size", None) is None else last.output_size
+        return size[0] if isinstance(size, (list, tuple)) else size
+
+    def get_initial_state(self, batch_size=None):
+        """The list of the cells' initial states."""
+        return [initial_state(cell, batch_size, self.compute_dtype) for cell in self.cells]
+
+    def build(self, input_shape):
+        x = jax.ShapeDtypeStruct((1, *input_shape[1:]), self.compute_dtype)
+        for cell in self.cells:
+            x = build_cell(cell, x)
+
+    def call(self, inputs, states, training=False):
+        new_states = []
+        for cell, state in zip(self.cells, states):
+            inputs, state = call_cell(cell, inputs, state if isinstance(state, (list, tuple)) else [state], training)
+            new_states.append(state)
+        return inputs, new_states
+
+
+def check_cell(cell, owner: str):
+    """The cell (of which a config will do), or ValueError where it cannot be one."""
+    cell = registry.deserialize(cell, printable_name="cell") if isinstance(cell, dict) else cell
+    if not callable(getattr(cell, "call", None)):
+        raise ValueError(f"{owner}: a cell must have a method `call(inputs, states)`. Received: {cell!r:.200}")
+    if getattr(cell, "state_size", None) is None:
+        raise ValueError(f"{owner}: a cell must have a `state_size`, an integer or a list of them, one for each state. "
+                         f"Received: {cell!r:.200}")
+    return cell
+
+
+def initial_state(cell, batch_size, dtype) -> list:
+    """A cell's first states: its own `get_initial_state`, else zeros of its `state_size`."""
+    if hasattr(cell, "get_initial_state"):
+        states = cell.get_initial_state(batch_size=batch_size)
+    else:
+        sizes = cell.state_size if isinstance(cell.state_size, (list, tuple)) else [cell.state_size]
+        states = [jnp.zeros((batch_size, *(size if isinstance(size, (list, tuple)) else (size,))),
+                            getattr(cell, "compute_dtype", dtype)) for size in sizes]
+    return list(states) if isinstance(states, (list, tuple)) else [states]
+
+
+def call_cell(cell, x, states, training):
+    """One step: the output, and the new states in the structure and dtypes of the old."""
+    told = {"training": training} if "training" in inspect.signature(cell.call).parameters else {}
+    output, new = (cell if callable(cell) else cell.call)(x, states, **told)
+    old, structure = jax.tree.flatten(states)
+    new = jax.tree.leaves(new)
+    if [v.shape for v in new] != [v.shape for v in old]:
+        raise ValueError(f"{type(cell).__name__}: `call` must return new states of the shapes of the old, "
+                         f"{[tuple(v.shape) for v in old]}. It returned {[tuple(v.shape) for v in new]}.")
+    return output, structure.unflatten([n.astype(o.dtype) for n, o in zip(new, old)])
+
+
+def build_cell(cell, x):
+    """Build a cell for inputs like `x`; returns what one step gives for them, in shape and dtype."""
+    if isinstance(cell, Layer) and not cell.built and type(cell).build is not Layer.build:
+        cell.build((None, *x.shape[1:]))
+    return dry(lambda x: call_cell(cell, x, initial_state(cell, x.shape[0], x.dtype), False)[0], x)[0]
+
+
+def dry(fn, *args):
+    """What `fn` gives, in shapes and dtypes only, and the variables that it writes (which are left as they are)."""
+    written = []
+
+    def body(*args):
+        with Scope(collects=True) as scope:
+            output = fn(*args)
+            written[:] = scope.written.values()
+            return output
+
+    return jax.eval_shape(body, *args), written
