@@ -138,6 +138,38 @@ def _kernel_without_depth(w):
     return jnp.moveaxis(w, 0, -3).reshape(*w.shape[1:-2], -1, w.shape[-1])
 
 
+def _few(w_shape) -> bool:
+    """Whether so few products make an output that a loop over the output beats a matrix product with its rearrangement."""
+    return w_shape[-2] <= 4 and math.prod(w_shape[:-1]) <= 48
+
+
+def _few_forward(x, w, geo):
+    """The sum of the window's cells times their weights, one fused loop: 0.4 ms for MNIST's first layer, XLA's 2.6."""
+    x, geo = _padded(x, geo)
+
+    def total(x, w):
+        w = w.reshape(-1, x.shape[-1], w.shape[-1])
+        return sum(cell[..., c:c + 1] * w[n, c] for n, cell in enumerate(shifted(x, geo)) for c in range(x.shape[-1]))
+    return island(total)(x, w)
+
+
+def _rows(x, geo):
+    """The inputs that each weight meets: (cells of the window, channels, batch, *out), long axes last."""
+    return jnp.stack([jnp.moveaxis(cell, -1, 0) for cell in shifted(x, geo)])
+
+
+def _few_input_gradient(g, w, geo):
+    rows = jnp.einsum("kf,nf->kn", w.reshape(-1, w.shape[-1]), g.reshape(-1, g.shape[-1]))
+    return _transposed(_rows, rows.reshape(-1, w.shape[-2], *g.shape[:-1]), g, w, geo)
+
+
+def _few_kernel_gradient(x, g, geo):
+    """One product of long rows: 1.1 ms for MNIST's first layer, XLA's 1.6."""
+    rows = _rows(x, geo)
+    w = rows.reshape(-1, math.prod(rows.shape[2:])) @ g.reshape(-1, g.shape[-1])
+    return w.reshape(*geo.window, x.shape[-1], -1)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def forward(x, w, geo):
     if len(geo.window) == 3:
@@ -145,6 +177,8 @@ def forward(x, w, geo):
         return y.reshape(x.shape[0], *geo.out, -1)
     if geo.disjoint:
         return _tiles(x, geo) @ w.reshape(-1, w.shape[-1])
+    if _few(w.shape):
+        return _few_forward(x, w, geo)
     return _xla(x, w, geo)
 
 
@@ -156,6 +190,8 @@ def input_gradient(g, w, geo):
         return _transposed(_depth_in_channels, pull, g, w, geo)
     if geo.disjoint:
         return _transposed(_tiles, g @ w.reshape(-1, w.shape[-1]).T, g, w, geo)
+    if _few(w.shape):
+        return _few_input_gradient(g, w, geo)
     return _xla_input_gradient(g, w, geo)
 
 
@@ -169,6 +205,8 @@ def kernel_gradient(x, g, geo):
         rows = _tiles(x, geo)
         w = rows.reshape(-1, rows.shape[-1]).T @ g.reshape(-1, g.shape[-1])
         return w.reshape(*geo.window, x.shape[-1], -1)
+    if _few((*geo.window, x.shape[-1], 0)):
+        return _few_kernel_gradient(x, g, geo)
     return _xla_kernel_gradient(x, g, geo)
 
 
@@ -185,6 +223,52 @@ kernel_gradient.defvjp(lambda x, g, geo: (kernel_gradient(x, g, geo), (x, g)),
                        lambda geo, xg, w: (input_gradient(xg[1], w, geo), forward(xg[0], w, geo)))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def depthwise(x, w, geo):
+    """A convolution of every channel by itself; w: (*window, channels). XLA:CPU has a naive loop, 15 to 60 times slower."""
+    x, geo = _padded(x, geo)
+    cells = w.reshape(-1, w.shape[-1])
+    return island(lambda x, cells: sum(a * b for a, b in zip(shifted(x, geo), cells)))(x, cells)
+
+
+def _depthwise_input_gradient(g, w, geo):
+    """The same over the stretched gradient, the window turned round."""
+    spans = [(k - 1) * d for k, d in zip(geo.window, geo.dilation)]
+    ends = [(span - low, n + low - (o - 1) * s - 1, s - 1) for span, (low, _), n, o, s in
+            zip(spans, geo.pads, geo.space, geo.out, geo.strides)]
+    g = lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *ends, (0, 0, 0)])
+    plain = geo._replace(space=g.shape[1:-1], strides=(1,) * len(spans), pads=((0, 0),) * len(spans))
+    return depthwise(g, jnp.flip(w, range(len(spans))), plain)
+
+
+def _depthwise_kernel_gradient(x, g, geo):
+    """For each cell a product summed over the batch first, an island each: 3.7 ms at 32x32x32x32 where one sum takes 44."""
+    x, geo = _padded(x, geo)
+    first = lambda n: island(lambda x, g: jnp.sum(shifted(x, geo)[n] * g, 0))(x, g)
+    sums = [jnp.sum(first(n), range(g.ndim - 2)) for n in range(math.prod(geo.window))]
+    return jnp.stack(sums).reshape(*geo.window, -1)
+
+
+depthwise.defvjp(lambda x, w, geo: (depthwise(x, w, geo), (x, w)),
+                 lambda geo, xw, g: (_depthwise_input_gradient(g, xw[1], geo), _depthwise_kernel_gradient(xw[0], g, geo)))
+
+
+def _grouped(x, w, geo, groups):
+    """A few dense convolutions, each of so many groups that it has 16 channels; the weights between groups are zeros.
+
+    XLA:CPU has a naive loop for groups, 14 to 400 times slower than PyTorch. Fewer than 16 channels in a convolution
+    leave the vector units idle: what the zeros cost is less.
+    """
+    if w.shape[-2] == 1:
+        return depthwise(jnp.repeat(x, w.shape[-1] // groups, -1), w[..., 0, :], geo)
+    together = next(m for m in range(1, groups + 1) if groups % m == 0 and (m * w.shape[-2] >= 16 or m == groups))
+    step, parts = together * w.shape[-2], groups // together
+    w = w.reshape(*geo.window, w.shape[-2], parts, together, -1)
+    w = jnp.einsum("...cpmf,mn->p...ncmf", w, jnp.eye(together, dtype=w.dtype))
+    w = w.reshape(parts, *geo.window, step, -1)
+    return jnp.concatenate([forward(x[..., n * step:(n + 1) * step], w[n], geo) for n in range(parts)], -1)
+
+
 def conv(x, kernel, strides=1, padding="valid", dilation=1, groups=1, data_format="channels_last"):
     """The convolution (cross-correlation) of `x` with `kernel`.
 
@@ -199,10 +283,11 @@ def conv(x, kernel, strides=1, padding="valid", dilation=1, groups=1, data_forma
     strides, dilation = _tuple(strides, rank), _tuple(dilation, rank)
     sizes = x.shape[2:] if data_format == "channels_first" else x.shape[1:-1]
     pads = pad_pairs(padding, sizes, kernel.shape[:rank], strides, dilation)
-    if not _special(x) or groups > 1:
-        return plain_conv(x, kernel, strides, pads, dilation, groups, data_format)
     geo = Geometry(tuple(sizes), kernel.shape[:rank], strides, pads, dilation)
-    return _channels_last(lambda x: forward(x, kernel, geo), x, data_format)
+    if not _special(x) or 0 in geo.out:
+        return plain_conv(x, kernel, strides, pads, dilation, groups, data_format)
+    fn = functools.partial(_grouped, groups=groups) if groups > 1 else forward
+    return _channels_last(lambda x: fn(x, kernel, geo), x, data_format)
 
 
 def _special(x) -> bool:
