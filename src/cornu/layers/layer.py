@@ -91,7 +91,6 @@ class Layer(Operation):
     _building = False
     _initialized = False
     _settings_count = True  # whether setting an attribute may change what a call computes
-    _not_in_config = frozenset()  # arguments that a subclass leaves out of its config
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -273,7 +272,8 @@ class Layer(Operation):
             inputs = tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), input_shape)
             self.built = True  # the sublayers build themselves in the traced call
             try:
-                infer(self._traced, (inputs,), {}, self.name)
+                with context.name_scope("", override=context.name_path()[:-1]):  # the call adds the name again
+                    infer(self._traced, (inputs,), {}, self.name)
             except Exception:
                 self.built = False
                 raise

@@ -96,8 +96,12 @@ class Model(Trainer, Layer):
 
     @property
     def output_names(self) -> list:
-        """The names of the layers that give the outputs."""
-        return [x.call.operation.name for x in self.outputs]
+        """The names of the layers that give the outputs; numbered where one layer gives several."""
+        names = []
+        for x in self._graph_or_error("output_names").outputs:
+            name = x.call.operation.name
+            names.append(name if name not in names else f"{name}_{sum(n.startswith(name) for n in names)}")
+        return names
 
     def _graph_or_error(self, what: str) -> Graph:
         if self.graph is None:

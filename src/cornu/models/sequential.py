@@ -115,10 +115,14 @@ class Sequential(Model):
             inputs = layer(inputs)
         return inputs
 
+    def get_build_config(self) -> dict | None:
+        """The shape of the Input, its batch included."""
+        return None if self.graph is None else {"input_shape": self.graph.inputs[0].shape}
+
     def get_config(self) -> dict:  # by hand: layers are written one by one, as Keras does
         return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy),
                 "layers": [registry.serialize_object(layer) for layer in self._stack],
-                **({"build_input_shape": list(self._build_shapes["input_shape"])} if self.built and self._build_shapes else {})}
+                **({} if self.graph is None else {"build_input_shape": list(self.graph.inputs[0].shape)})}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

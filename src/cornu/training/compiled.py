@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cornu import check, losses, tree
+from cornu import losses, tree
 from cornu import metrics as metrics_module
 from cornu.metrics.resolve import resolve_metric
 from cornu.symbolic import shape_of
@@ -55,7 +55,7 @@ class CompiledLoss:
 
     def bind(self, names: list) -> None:
         """Match losses and weights with the outputs."""
-        if self.by_name is not None and list(self.by_name) == names:
+        if self.by_name is not None and set(self.by_name) == set(names):  # JAX sorts the keys of dicts
             return
         given = match(self.loss[0] if isinstance(self.loss, list) and len(self.loss) == 1 else self.loss, names, "loss")
         self.by_name = {n: None if given.get(n) is None else losses.get(given[n]) for n in names}
@@ -129,7 +129,7 @@ class CompiledMetrics:
     def bind(self, y, y_pred, output_names=None) -> None:
         """Make the metrics for these outputs; names become `<output>_<metric>` where there are several."""
         outputs = named_outputs(y_pred, output_names)
-        if self.made is not None and self.names == list(outputs):
+        if self.made is not None and set(self.names) == set(outputs):
             return
         self.names, self.made = list(outputs), []
         targets = _by_output(y, outputs, "y")
@@ -177,9 +177,10 @@ class CompiledMetrics:
     def result(self) -> dict:
         return {key: metric.result() for key, _, _, metric in self.made or ()}
 
+    def names_of_results(self) -> list:
+        return [key for key, *_ in self.made or ()]
+
     @property
     def metrics(self) -> list:
         return [metric for *_, metric in self.made or ()]
 
-
-del check
