@@ -20,12 +20,13 @@ import json, sys, time, torch
 count, steps = int(sys.argv[1]), int(sys.argv[2])
 weights = [torch.nn.Parameter(torch.ones(1024, 1024)) for _ in range(count)]
 optimizer, times = torch.optim.Adam(weights, fused=True), []
+free = sys.argv[3] == "free"
 for _ in range(steps + 2):
     for w in weights:
         w.grad = torch.full_like(w, 0.01)
     start = time.perf_counter()
     optimizer.step()
-    optimizer.zero_grad()
+    optimizer.zero_grad(set_to_none=free)
     times.append(time.perf_counter() - start)
 print(json.dumps(times[2:]))
 """
@@ -101,10 +102,11 @@ def main():
     for _ in range(3):  # in turns, so that a disturbance of the machine meets both
         for name, make in (("cornu", cornu_adam), ("hand-written JAX", hand_written_adam)):
             times[name] += measure(*make(weights), gradients, options.steps)
-    found = subprocess.run([options.torch, "-c", TORCH, str(count), str(3 * options.steps)], capture_output=True,
-                           text=True)
-    if found.returncode == 0:
-        times["PyTorch fused"] = json.loads(found.stdout)
+    for how in ("free", "zero"):  # zero_grad frees the gradients (the next backward pass takes new memory) or fills them
+        found = subprocess.run([options.torch, "-c", TORCH, str(count), str(3 * options.steps), how],
+                               capture_output=True, text=True)
+        if found.returncode == 0:
+            times[f"PyTorch, {how}"] = json.loads(found.stdout)
     for name, all_times in times.items():
         print(f"{name:18} best {min(all_times) * 1e3:8.2f} ms   median {statistics.median(all_times) * 1e3:8.2f} ms")
     for name in list(times)[1:]:

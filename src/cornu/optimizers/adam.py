@@ -116,7 +116,8 @@ class Nadam(Optimizer):
     """Adam with Nesterov's look ahead.
 
     With b_t = beta_1 * (1 - 0.96^t / 2) and the product p_t of all b up to t, the step is rate * n / (sqrt(v_hat) +
-    epsilon), n = b_{t+1} * m / (1 - p_{t+1}) + (1 - b_t) * g / (1 - p_t), v_hat = v / (1 - beta_2^t); m and v as in Adam.
+    epsilon), n = b_{t+1} * m / (1 - p_{t+1}) + (1 - b_t) * g / (1 - p_t), v_hat = v / (1 - beta_2^t); m and v as in
+    Adam.
 
     Args:
         learning_rate: a number, a LearningRateSchedule, or a function without arguments.
@@ -202,7 +203,7 @@ class Lamb(Optimizer):
 class ScheduleFreeAdamW(Optimizer):
     """AdamW that needs no schedule: gradients are taken between the fast weights z and their running mean x.
 
-    z' = z - rate * g / (sqrt(v_hat) + epsilon); x' = x + (z' - x) / t; the model holds w' = (1 - beta_1) * z' + beta_1 * x'.
+    z' = z - rate * g / (sqrt(v_hat) + epsilon); x' = x + (z' - x) / t; the model holds (1 - beta_1) * z' + beta_1 * x'.
 
     Args:
         learning_rate: a number, a LearningRateSchedule, or a function without arguments.

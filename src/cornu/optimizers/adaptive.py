@@ -115,7 +115,8 @@ class Ftrl(Optimizer):
     """Follow the regularized leader: the weights that are best for all past gradients under L1 and L2 penalties.
 
     With p = -learning_rate_power and the sum of squares n' = n + g^2:
-    z' = z + g - (n'^p - n^p) / rate * w; w' = 0 where |z'| <= l1, else (sign(z') * l1 - z') / ((beta + n'^p) / rate + 2 * l2).
+    z' = z + g - (n'^p - n^p) / rate * w; w' = 0 where |z'| <= l1, else
+    w' = (sign(z') * l1 - z') / ((beta + n'^p) / rate + 2 * l2).
     Shrinkage adds 2 * l2_shrinkage * w to the gradient in z alone.
 
     Args:

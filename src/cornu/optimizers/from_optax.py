@@ -41,15 +41,15 @@ class OptaxOptimizer(Optimizer):
 
     def _update_all(self, grads, variables) -> None:
         """One update of the whole tree; variables without a gradient count as having gradient 0 and stay."""
-        known = {id(v): g for g, v in zip(self._clip(grads), variables)}
-        grads = [known[id(v)].astype(v.raw.dtype) if id(v) in known else jnp.zeros_like(v.raw)
+        known = {v: g for g, v in zip(self._clip(grads), variables)}
+        grads = [known[v].astype(v.raw.dtype) if v in known else jnp.zeros_like(v.raw)
                  for v in self._trainable_variables]
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
         values = [v.raw for v in self._trainable_variables]
         state = self._structure.unflatten([s.raw for s in self._state])
         updates, state = self._made.update(grads, state, values)
         for variable, value, update in zip(self._trainable_variables, values, updates):
-            if id(variable) in known:
+            if variable in known:
                 decay = self._decay_of(variable)
                 kept = value if decay is None else value * (1 - decay * learning_rate)
                 variable.assign(kept + learning_rate * update)
@@ -90,8 +90,8 @@ def from_optax(transformation: Callable, *, name: str | None = None, scale: Any 
         transformation: a GradientTransformation such as `optax.chain(...)`, or better a function that makes one, such
             as `optax.adam`: then the optimizer can be written into a file and read back.
         name: the optimizer's name.
-        scale: what the updates are multiplied by: a number or a schedule. It is the optimizer's `learning_rate`, so that
-            callbacks that change it work; the rate inside of the transformation is its own.
+        scale: what the updates are multiplied by: a number or a schedule. It is the optimizer's `learning_rate`, so
+            that callbacks that change it work; the rate inside of the transformation is its own.
         options: the other arguments of `Optimizer`, such as `{"use_ema": True}`.
         **arguments: passed to the function that makes the transformation.
 

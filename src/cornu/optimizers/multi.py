@@ -127,7 +127,7 @@ class MultiOptimizer(Optimizer):
             if not isinstance(optimizer, Optimizer):
                 raise TypeError(f"MultiOptimizer: for variable {variable.path!r} the function gave {optimizer!r}, "
                                 "which is not an optimizer.")
-        self._chosen = {id(v): o for v, o in zip(variables, chosen)}
+        self._chosen = {v: o for v, o in zip(variables, chosen)}
         self._optimizers = _unique([*self._optimizers, *chosen])
         factors = {o.loss_scale_factor for o in self._optimizers}
         if self.loss_scale_factor is None and len(factors) > 1:
@@ -142,14 +142,14 @@ class MultiOptimizer(Optimizer):
         """Let each optimizer update its own variables."""
         pairs = self._pairs(list(grads), trainable_variables)
         for optimizer in self._optimizers:
-            own = [(g, v) for g, v in pairs if self._chosen[id(v)] is optimizer]
+            own = [(g, v) for g, v in pairs if self._chosen[v] is optimizer]
             if own:
                 optimizer.apply(*zip(*own))
         self._iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list: Sequence) -> None:
         for variable in var_list:
-            self._chosen[id(variable)].finalize_variable_values([variable])
+            self._chosen[variable].finalize_variable_values([variable])
 
     def get_config(self) -> dict:
         return {"optimizer_map": registry.serialize(self.optimizer_map), "loss_scale_factor": self.loss_scale_factor,

@@ -11,8 +11,8 @@ from cornu.optimizers.optimizer import Optimizer, with_options
 class Muon(Optimizer):
     """Momentum made orthogonal: w' = w - rate * scale * U V^T, for the momentum's singular form U S V^T.
 
-    U V^T is found by `ns_steps` of X' = a X + (b A + c A^2) X, A = X X^T (Newton and Schulz), from the momentum over its
-    norm. scale = rms_rate * sqrt(max(rows, columns)), or sqrt(max(1, rows / columns)) for rms_rate None. Variables
+    U V^T is found by `ns_steps` of X' = a X + (b A + c A^2) X, A = X X^T (Newton and Schulz), from the momentum over
+    its norm. scale = rms_rate * sqrt(max(rows, columns)), or sqrt(max(1, rows / columns)) for rms_rate None. Variables
     that are not matrices, embeddings and excluded ones are trained by AdamW.
 
     Args:

@@ -87,7 +87,7 @@ class Optimizer(Configurable):
         self.built, self._variables, self._trainable_variables = False, [], []
         self._slots: list = []  # by variable: a dict of slot name -> Variable
         self._averages, self._accumulators = [], []  # by variable
-        self._index: dict = {}  # id of a variable -> its place
+        self._index: dict = {}  # variable -> its place (a dict finds it by identity, and survives a copy)
         self._not_decayed, self._not_decayed_names = set(), []
         self._iterations = self.add_variable((), dtype="int32", aggregation="only_first_replica", name="iteration")
         self._learning_rate: Any = None
@@ -141,10 +141,7 @@ class Optimizer(Configurable):
     @learning_rate.setter
     def learning_rate(self, value):
         old, owner = self._learning_rate, type(self).__name__
-        if isinstance(value, dict):
-            value = registry.deserialize(value, None, "optimizers.schedules", "learning rate schedule")
-        if isinstance(value, Variable):
-            value = value.raw
+        value = value.raw if isinstance(value, Variable) else value
         if callable(value) and not isinstance(value, type):
             self._variables = [v for v in self._variables if v is not old]
             self._learning_rate = value
@@ -200,14 +197,12 @@ class Optimizer(Configurable):
         if self.built:
             return
         self._trainable_variables = list(variables)
-        self._index = {id(v): i for i, v in enumerate(self._trainable_variables)}
-        if self.use_ema:
-            self._averages = self.add_optimizer_variables(variables, "average")
+        self._index = {v: i for i, v in enumerate(self._trainable_variables)}
+        self._averages = self.add_optimizer_variables(variables, "average") if self.use_ema else []
         if self.gradient_accumulation_steps:
             self._accumulators = [self.add_variable_from_reference(v, "gradient_accumulator") for v in variables]
         self._slots = [{} for _ in self._trainable_variables]
-        groups = self.slots if self.slots and isinstance(self.slots[0], tuple) else (self.slots,)
-        for group in groups:
+        for group in self.slots if self.slots and isinstance(self.slots[0], tuple) else (self.slots,):
             for variable, slots in zip(self._trainable_variables, self._slots):
                 for name in group:
                     if not variable.overwrite_with_gradient and self.has_slot(name, variable):
@@ -222,7 +217,7 @@ class Optimizer(Configurable):
                                  name=f"{variable.path.replace('/', '_')}_{name}")
 
     def _get_variable_index(self, variable) -> int:
-        return self._index[id(variable)]
+        return self._index[variable]
 
     def assign(self, variable, value) -> None:
         """Set a variable's value."""
@@ -312,9 +307,9 @@ class Optimizer(Configurable):
             self.build(variables)
         found = []
         for gradient, variable in zip(grads, variables):
-            if id(variable) not in self._index:
-                raise ValueError(f"{owner} does not know variable {getattr(variable, 'path', variable)!r}: it was built "
-                                 "with others. Make a new optimizer for a new set of variables.")
+            if not isinstance(variable, Variable) or variable not in self._index:
+                raise ValueError(f"{owner} does not know variable {getattr(variable, 'path', variable)!r}: it was "
+                                 "built with others. Make a new optimizer for a new set of variables.")
             if gradient is not None:
                 if tuple(gradient.shape) != variable.shape:
                     raise ValueError(f"{owner}: the gradient of variable {variable.path!r} has shape "
@@ -362,7 +357,7 @@ class Optimizer(Configurable):
         self._update_one(self._rule, jnp.asarray(gradient), variable, None, *self.prepare(learning_rate, self._step()))
 
     def _update_one(self, rule, gradient, variable, decay, learning_rate, step) -> None:
-        slots = self._slots[self._index[id(variable)]]
+        slots = self._slots[self._index[variable]]
         old = {name: slot.raw for name, slot in slots.items()}
         value, new = rule(variable.raw, gradient, old, decay, learning_rate, step)
         variable.assign(value)
@@ -392,7 +387,7 @@ class Optimizer(Configurable):
 
     def _accumulate(self, grads, variables) -> None:
         """Add to the accumulators; at every n-th call update from their mean and clear them."""
-        steps, own = self.gradient_accumulation_steps, [self._accumulators[self._index[id(v)]] for v in variables]
+        steps, own = self.gradient_accumulation_steps, [self._accumulators[self._index[v]] for v in variables]
         sums = [a.raw + g.astype(a.raw.dtype) for a, g in zip(own, grads)]
         for accumulator, total in zip(own, sums):
             accumulator.assign(total)
@@ -435,12 +430,12 @@ class Optimizer(Configurable):
             var_list: the variables.
             var_names: regular expressions searched in variables' names.
         """
-        self._not_decayed |= {id(v) for v in var_list or ()}
+        self._not_decayed |= set(var_list or ())
         self._not_decayed_names += [re.compile(name) for name in var_names or ()]
 
     def _decay_of(self, variable) -> float | None:
         """The weight decay of a variable."""
-        excluded = id(variable) in self._not_decayed or any(p.search(variable.name) for p in self._not_decayed_names)
+        excluded = variable in self._not_decayed or any(p.search(variable.name) for p in self._not_decayed_names)
         return None if excluded else self.weight_decay
 
     # files and configs -----------------------------------------------------------------------------------------
@@ -453,8 +448,8 @@ class Optimizer(Configurable):
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote; where the number of variables differs, warn and read nothing."""
         if len(store) != len(self.variables):
-            warnings.warn(f"The state of optimizer {self.name!r} was not loaded: it has {len(self.variables)} variables, "
-                          f"but {len(store)} were saved.", stacklevel=2)
+            warnings.warn(f"The state of optimizer {self.name!r} was not loaded: it has {len(self.variables)} "
+                          f"variables, but {len(store)} were saved.", stacklevel=2)
             return
         for i, variable in enumerate(self.variables):
             variable.assign(jnp.asarray(np.asarray(store[str(i)])))

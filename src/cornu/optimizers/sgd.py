@@ -46,7 +46,9 @@ class SGD(Optimizer):
 
 
 class Lion(Optimizer):
-    """The sign of an average: w' = w - rate * sign(beta_1 * m + (1 - beta_1) * g), then m' = beta_2 * m + (1 - beta_2) * g.
+    """The sign of an average: w' = w - rate * sign(beta_1 * m + (1 - beta_1) * g).
+
+    Then the average moves: m' = beta_2 * m + (1 - beta_2) * g.
 
     Args:
         learning_rate: a number, a LearningRateSchedule, or a function without arguments; 3 to 10 times smaller than
