@@ -135,8 +135,7 @@ def _interpolated(hits, false_alarms, misses):
 
 
 def _gain(hits, false_alarms, rejects, misses):
-    """Recall gain and precision gain: 1 for a perfect rule, 0 for that which says yes to all."""
+    """Recall gain (from 0 on: what lies left of it does not count) and precision gain; 1 is perfect."""
     odds = divide(hits + misses, rejects + false_alarms)
-    recall_gain = 1 - odds * divide(misses, hits)
-    precision_gain = 1 - odds * divide(false_alarms, hits)
-    return tuple(jnp.where(hits == 0, 0, jnp.maximum(g, 0)) for g in (recall_gain, precision_gain))
+    recall_gain, precision_gain = (jnp.where(hits == 0, 0, 1 - odds * divide(x, hits)) for x in (misses, false_alarms))
+    return jnp.maximum(recall_gain, 0), precision_gain
