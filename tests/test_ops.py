@@ -1,0 +1,130 @@
+"""Properties that every operation has, over the table: values and dtypes of Keras, static shapes, jit, gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import ops_table
+import pytest
+from ops_table import ROWS, find
+
+from cornu import KerasTensor, Variable, ops
+
+CASES = [pytest.param(name, case, id=f"{name}{n or ''}") for name, cases in ROWS.items() for n, case in enumerate(cases)]
+SLOW = {"ctc_decode1", "image.ssim"}
+
+
+def without(flags, few=False):
+    """The cases that have none of the flags; with `few`, those after an operation's first are marked as long."""
+    cases = [p for p in CASES if not set(flags) & set(p.values[1].flags)]
+    if not few:
+        return cases
+    return [pytest.param(*p.values, id=p.id, marks=[pytest.mark.long] * (p.id not in ROWS or p.id in SLOW)) for p in cases]
+
+
+def arrays_of(case):
+    """The case's array arguments, and a function that calls the operation with others in their place."""
+    leaves, tree = jax.tree.flatten((case.args, case.kwargs))
+    where = [n for n, x in enumerate(leaves) if isinstance(x, (np.ndarray, np.generic))]
+
+    def call(fn, values):
+        filled = list(leaves)
+        for n, value in zip(where, values):
+            filled[n] = value
+        args, kwargs = tree.unflatten(filled)
+        return fn(*args, **kwargs)
+
+    return [leaves[n] for n in where], call
+
+
+def assert_close(ours, theirs):
+    ours, theirs = jax.tree.leaves(ours), jax.tree.leaves(theirs)
+    assert [getattr(x, "dtype", None) for x in ours] == [getattr(x, "dtype", None) for x in theirs]
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=2e-4, atol=2e-5)
+
+
+def test_every_operation_has_a_row():
+    assert ops_table.names() == set(ROWS)
+
+
+@pytest.mark.parametrize("name, case", without("K", few=True))
+def test_values_and_dtypes_are_those_of_keras(name, case):
+    import keras
+
+    ours, theirs = (find(name, library)(*case.args, **case.kwargs) for library in (ops, keras.ops))
+    if name.startswith("empty"):
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    else:
+        assert_close(ours, theirs)
+
+
+def shapes(x):
+    return [(tuple(x.shape), str(x.dtype)) for x in jax.tree.leaves(x, is_leaf=lambda x: isinstance(x, KerasTensor))]
+
+
+@pytest.mark.parametrize("name, case", without("S"))
+def test_symbolic_shapes_are_the_concrete_ones(name, case):
+    arrays, call = arrays_of(case)
+    if arrays:
+        symbols = [KerasTensor(x.shape, x.dtype.name) for x in arrays]
+        concrete = jax.eval_shape(lambda: find(name)(*case.args, **case.kwargs))
+        assert shapes(call(find(name), symbols)) == shapes(concrete)
+
+
+@pytest.mark.parametrize("name, case", without("S"))
+def test_an_unknown_batch_size_stays_unknown_or_is_right(name, case):
+    arrays, call = arrays_of(case)
+    if name not in NEEDS_SIZES and arrays and all(x.ndim > 1 for x in arrays):
+        symbols = [KerasTensor((None, *x.shape[1:]), x.dtype.name) for x in arrays]
+        found = shapes(call(find(name), symbols))
+        concrete = shapes(jax.eval_shape(lambda: find(name)(*case.args, **case.kwargs)))
+        assert [d for _, d in found] == [d for _, d in concrete]
+        assert all(s in (t, None) for (x, _), (y, _) in zip(found, concrete) for s, t in zip(x, y, strict=True))
+
+
+# The first axis is not a batch: its size decides how many tensors there are, or must fit another.
+NEEDS_SIZES = {"unstack", "split", "array_split", "vsplit", "hsplit", "cross", "reshape", "linspace", "map_coordinates",
+               "broadcast_to", "slice_update", "slice", "conv", "depthwise_conv", "separable_conv", "conv_transpose",
+               "cholesky", "eigh", "cholesky_inverse", "det", "inv", "logdet", "slogdet", "eig", "lu_factor", "qr", "svd",
+               "solve", "solve_triangular", "pinv", "matrix_rank", "dot", "matmul", "einsum", "tensordot", "norm",
+               "image.map_coordinates", "image.perspective_transform", "digitize", "scatter_update", "scatter",
+               "image.scale_and_translate", "view_as_complex", "fft2", "ifft2", "vander", "kron", "corrcoef", "inner"}
+
+
+def scalar(output):
+    floats = [x for x in jax.tree.leaves(output) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return sum((jnp.sum(jnp.real(x)) for x in floats), jnp.zeros(()))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, case", without("J"))
+def test_under_jit_the_values_are_the_same(name, case):
+    arrays, call = arrays_of(case)
+    if arrays:
+        jitted = jax.jit(lambda values: call(find(name), values))(arrays)
+        assert_close(jitted, find(name)(*case.args, **case.kwargs))
+
+
+@pytest.mark.parametrize("name, case", without("GJ", few=True))
+def test_gradients_are_finite(name, case):
+    arrays, call = arrays_of(case)
+    floats = [x for x in arrays if x.dtype == np.float32]
+
+    def loss(floats):
+        found = iter(floats)
+        return scalar(call(find(name), [next(found) if x.dtype == np.float32 else x for x in arrays]))
+
+    if floats and name not in WITHOUT_GRADIENT:
+        assert all(bool(jnp.all(jnp.isfinite(g))) for g in jax.tree.leaves(jax.jit(jax.grad(loss))(floats)))
+
+
+WITHOUT_GRADIENT = {"nextafter", "while_loop", "heaviside"}
+KINDS = {"numpy": np.asarray, "jax": jnp.asarray, "list": lambda x: x.tolist(), "variable": Variable}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["add", "mean", "softmax", "reshape", "concatenate", "where", "matmul", "take"])
+def test_every_kind_of_array_is_taken(name, kind):
+    arrays, call = arrays_of(ROWS[name][0])
+    expected = call(find(name), arrays)
+    np.testing.assert_allclose(call(find(name), [KINDS[kind](x) for x in arrays]), expected, rtol=1e-6)
