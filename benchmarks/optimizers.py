@@ -102,7 +102,7 @@ def main():
     for _ in range(3):  # in turns, so that a disturbance of the machine meets both
         for name, make in (("cornu", cornu_adam), ("hand-written JAX", hand_written_adam)):
             times[name] += measure(*make(weights), gradients, options.steps)
-    for how in ("free", "zero"):  # zero_grad frees the gradients (the next backward pass takes new memory) or fills them
+    for how in ("free", "zero"):  # zero_grad gives the gradients' memory back (to be taken anew), or fills it
         found = subprocess.run([options.torch, "-c", TORCH, str(count), str(3 * options.steps), how],
                                capture_output=True, text=True)
         if found.returncode == 0:

@@ -521,8 +521,9 @@ def test_get_refuses(identifier):
 # loss scaling, several optimizers, optax -----------------------------------------------------------------------
 
 
-def test_loss_scaling_equals_keras():
-    inner, weights = {"learning_rate": 0.1, "momentum": 0.9}, variables()
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2, "use_ema": True}], ids=["plain", "averaged"])
+def test_loss_scaling_equals_keras(options):
+    inner, weights = {"learning_rate": 0.1, "momentum": 0.9, **options}, variables()
     optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(**inner), 8.0, dynamic_growth_steps=3)
     expected = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(**inner), 8.0, dynamic_growth_steps=3)
     expected_weights = variables(keras.Variable)
