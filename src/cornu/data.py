@@ -157,10 +157,25 @@ class ArraySource:
             return np.concatenate([order, np.arange(whole, self.samples)]).astype("int32")
         return generator.permutation(self.samples).astype("int32")
 
-    def epoch(self, seed: int = 0, epoch: int = 0, skip: int = 0):
-        """The batches of an epoch as host arrays, from batch number `skip` on."""
-        order = self.order(seed, epoch)
-        for step in range(skip, self.steps):
+    def passes(self, epoch: int, limit: int | None = None):
+        """The parts of passes over the data that make up an epoch, as (pass, first step, end).
+
+        An epoch is one pass, or `limit` steps; then the next epoch goes on where this one stopped.
+        """
+        if limit is None or limit == self.steps:
+            yield epoch, 0, self.steps
+            return
+        step, end = epoch * limit, (epoch + 1) * limit
+        while step < end:
+            turn, start = divmod(step, self.steps)
+            stop = min(self.steps, start + end - step)
+            yield turn, start, stop
+            step += stop - start
+
+    def epoch(self, seed: int = 0, turn: int = 0, start: int = 0, stop: int | None = None):
+        """The batches start to stop of a pass, as host arrays."""
+        order = self.order(seed, turn)
+        for step in range(start, self.steps if stop is None else stop):
             part = slice(step * self.batch_size, (step + 1) * self.batch_size)
             rows = part if order is None else order[part]
             yield tree.map_structure(lambda a: None if a is None else a[rows], self.data)
@@ -206,13 +221,14 @@ class IterableSource:
                                  (", or it was used up before." if self.once else ".")) from None
         return self._batch(self._peeked[0])
 
-    def epoch(self, seed: int = 0, epoch: int = 0, skip: int = 0):
+    def epoch(self, seed: int = 0, epoch: int = 0, limit: int | None = None):
+        """The batches of an epoch as host arrays."""
         fresh = self._running is None or not (self.once or self.limit is not None) and not self._peeked
         if fresh:
             self._running = iter(self.iterable)
         ahead, self._peeked = self._peeked, []
         batches = itertools.chain(ahead, self._running)
-        for batch in itertools.islice(batches, skip, self.limit):
+        for batch in itertools.islice(batches, self.limit if limit is None else limit):
             yield self._batch(batch)
         if not self.once and (self.limit is None or self.limit == self.known):
             self._running = None  # the next epoch starts anew
@@ -249,4 +265,6 @@ def source_of(x, y=None, sample_weight=None, batch_size=None, shuffle=False, ste
         if sample_weight is not None:
             raise ValueError("Give either class_weight or sample_weight, not both.")
         sample_weight = class_weights_for(y, class_weight)
-    return ArraySource((x, y, sample_weight), batch_size or 32, shuffle)
+    if batch_size is None and steps is not None:  # as Keras: the samples are divided among the steps
+        batch_size = -(-len(tree.flatten(x)[0]) // check.positive("steps", steps))
+    return ArraySource((x, y, sample_weight), 32 if batch_size is None else batch_size, shuffle)

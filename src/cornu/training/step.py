@@ -8,7 +8,6 @@ import signal
 import threading
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cornu.lowering import compiler_options
@@ -135,7 +134,7 @@ class Step:
 
     def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
         """Compile for another batch size beside the running epoch."""
-        args = jax.tree.map(_abstract, (self.values(), jnp.int32(0), [v._value for v in self.fixed], arrays, order))
+        args = jax.tree.map(_abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
         key = ("rows", size, count, _key(arrays), order is None)
 
         def work():
@@ -168,7 +167,7 @@ class Step:
 def _as_device(x):
     """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
     wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"
-    return jnp.asarray(x) if wide else x
+    return jax.device_put(x) if wide else x
 
 
 def _abstract(x):

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, config, data as data_module, dtypes, metrics, optimizers, registry, tree
+from cornu import check, config, context, data as data_module, dtypes, metrics, optimizers, registry, tree
 from cornu.callbacks import CallbackList, Logs, Progbar
 from cornu.data import ArraySource, source_of, unpack_x_y_sample_weight
 from cornu.lowering import prepare_cpu
 from cornu.random import make_default_seed
-from cornu.symbolic import KerasTensor, infer, shape_of
+from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks
 from cornu.training.compiled import CompiledLoss, CompiledMetrics
 from cornu.training.step import Step, interrupts
@@ -332,32 +332,40 @@ class Trainer:
     def _outputs(self, kind, step, source, seed, epoch, limit, began):
         """Pairs of the last batch's number and the step's output, one per dispatch."""
         count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
-        steps = source.steps if limit is None else limit if source.steps is None else min(limit, source.steps)
-        if isinstance(source, ArraySource) and step.jit and not source.text and (held := self._resident(source, kind)):
-            yield from self._resident_outputs(step, source, held, seed, epoch, steps, count, began)
+        if isinstance(source, ArraySource):
+            index = 0
+            held = self._resident(source, kind) if step.jit and not source.text else None
+            for turn, start, stop in source.passes(epoch, limit):
+                if held is not None:
+                    yield from self._resident_outputs(step, source, held, (seed, turn), (start, stop), index, count, began)
+                else:
+                    yield from self._streamed(step, source.epoch(seed, turn, start, stop), index, began)
+                index += stop - start
             return
-        for index, batch in enumerate(source.epoch(seed, epoch)):
-            if limit is not None and index >= limit:
-                return
+        yield from self._streamed(step, source.epoch(seed, epoch, limit=limit), 0, began)
+
+    def _streamed(self, step, batches, index, began):
+        for index, batch in enumerate(batches, index):
             if began is not None:
                 began(index, Logs())
             yield index, step(self._adapt(batch))
 
-    def _resident_outputs(self, step, source, arrays, seed, epoch, steps, count, began):
-        order = source.order(seed, epoch)
-        order = None if order is None else jnp.asarray(order)
-        size, cursor = source.batch_size, jnp.int32(0)
-        full = min(source.samples // size, steps)
-        rest = source.samples - full * size if steps > full else 0
-        index = 0
-        while index < full:
-            now = count if index + count <= full else 1
+    def _resident_outputs(self, step, source, arrays, turn, part, index, count, began):
+        """The batches start to stop of one pass over arrays on the device, `count` of them per dispatch."""
+        order = source.order(*turn)
+        order = None if order is None else jax.device_put(order)
+        (start, stop), size = part, source.batch_size
+        cursor = jax.device_put(np.int32(start * size))
+        whole = min(source.samples // size, stop)
+        rest = source.samples - whole * size if stop > whole else 0
+        while start < whole:
+            now = count if start + count <= whole else 1
             if began is not None:
                 began(index, Logs())
             output, cursor = step.gathered(arrays, order, cursor, size, now)
-            if index == 0 and rest:  # the last, smaller batch: its executable is made while the epoch runs
+            if rest and index == 0:  # the last, smaller batch: its executable is made while the epoch runs
                 step.prepare_gathered(arrays, order, rest)
-            index += now
+            start, index = start + now, index + now
             yield index - 1, output
         if rest:
             if began is not None:
@@ -423,11 +431,14 @@ class Trainer:
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = data_module.split((x, y, sample_weight), validation_split)
         source = source_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
-        validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
+        validation = self._validation(validation_data, batch_size if validation_batch_size is None else validation_batch_size,
+                                      validation_steps)
         self._check_data(source, "train")
         if validation is not None:
             self._check_data(validation, "test")
         self._prepare(self._adapt(source.first()), "train")
+        if validation is not None:
+            self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
         limit = _limit(steps_per_epoch)
         steps = source.steps if limit is None else min(limit, source.steps or limit)
         callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
@@ -477,6 +488,15 @@ class Trainer:
         if isinstance(source, ArraySource):
             checks.check_arrays(source.data, self, kind)
 
+    def _check_shapes(self, batch, trained) -> None:
+        """Try validation data of another shape than the training data before the first step, not after an epoch."""
+        def shapes(x):
+            return tree.map_structure(lambda a: None if a is None else (a.shape[1:], str(a.dtype)), x)
+
+        if str(shapes(batch[0])) != str(shapes(trained[0])) and not any(map(data_module.is_text, tree.flatten(batch[0]))):
+            inputs = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), batch[0])
+            infer(self._traced, (inputs,), {"training": False}, self.name)
+
     # evaluate and predict ----------------------------------------------------------------------------------------------
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
@@ -506,7 +526,8 @@ class Trainer:
 
     def _listed(self, logs: dict):
         """Logs as Keras's list: the loss, then the metrics in the order of `compile`; a number when it is alone."""
-        order = [k for k in self.get_metrics_result() if k in logs]
+        compiled = [m.name for m in (self._loss.metrics if self._loss else ())] + self._metrics_compiled.names_of_results()
+        order = [k for k in ("loss", *compiled) if k in logs]
         values = [logs[k] for k in dict.fromkeys([*order, *logs])]
         return values[0] if len(values) == 1 else values
 
@@ -546,12 +567,12 @@ class Trainer:
     # single batches ----------------------------------------------------------------------------------------------------
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """One training step; returns the running loss and metrics."""
+        """One training step; returns the loss and metrics of this batch."""
         self._require_compiled("train_on_batch")
         return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """One evaluation step; returns the running loss and metrics."""
+        """One evaluation step; returns the loss and metrics of this batch."""
         self._require_compiled("test_on_batch")
         return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
@@ -571,6 +592,7 @@ class Trainer:
         self._check_data(source, kind)
         batch = self._adapt(source.first())
         self._prepare(batch, kind)
+        self.reset_metrics()
         logs = {k: _number(v) for k, v in self._step(kind)(batch).items()}
         return logs if return_dict else self._listed(logs)
 
@@ -592,7 +614,7 @@ def _samples(x):
 
 
 def _masks_of(y_pred):
-    masks = tree.map_structure(lambda a: getattr(a, "_keras_mask", None), y_pred)
+    masks = tree.map_structure(context.mask_of, y_pred)
     return masks if any(m is not None for m in tree.flatten(masks)) else None
 
 
@@ -600,7 +622,7 @@ def _put_masks(y_pred, masks) -> None:
     if masks is not None:
         for output, mask in zip(tree.flatten(y_pred), tree.flatten(masks)):
             if mask is not None:
-                output._keras_mask = mask
+                context.put_mask(output, mask)
 
 
 def _dtype(array) -> str:
@@ -630,10 +652,5 @@ def _device_room() -> float:
 
 def _to_device(array):
     """A host array on the device; on a CPU without a copy where its address allows it."""
-    if isinstance(array, np.ndarray) and jax.default_backend() == "cpu" and array.ctypes.data % 64 == 0 \
-            and array.flags.c_contiguous and array.flags.writeable and array.dtype != bool:
-        return jnp.from_dlpack(array)
-    return jnp.asarray(array)
+    return jax.device_put(array) if isinstance(array, np.ndarray) else array
 
-
-del shape_of
