@@ -130,7 +130,7 @@ class TimeDistributed(Wrapper):
     and time. A mask with more axes than (batch, steps) is handed to a layer that takes one. Input shape: (batch, steps,
     ...). Raises ValueError for inputs of fewer than three axes.
 
-    >>> from cornu.layers.core import Dense
+    >>> from cornu.layers import Dense
     >>> TimeDistributed(Dense(4))(jnp.ones((2, 5, 3))).shape
     (2, 5, 4)
     """

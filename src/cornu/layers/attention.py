@@ -1,0 +1,379 @@
+"""Attention: Luong's and Bahdanau's over given vectors, and the many-headed layers of the transformer."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from cornu import check, constraints, initializers, regularizers
+from cornu.layers.dense import EinsumDense
+from cornu.layers.layer import Layer
+from cornu.layers.regularization import Dropout
+from cornu.ops.nn_sequence import dot_product_attention
+from cornu.random import SeedGenerator, dropout
+
+
+class Attention(Layer):
+    """Dot-product attention: `softmax(query @ key.T) @ value` (Luong et al. 2015).
+
+    Args:
+        use_scale: whether the scores are multiplied by a trained number.
+        score_mode: "dot" for `query @ key.T`, or "concat" for `weight * sum(tanh(query + key))`.
+        dropout: the share of the attention weights that is dropped in training.
+        seed: for dropout.
+
+    Called on `[query, value]` or `[query, value, key]` of shapes (batch, queries, dim), (batch, keys, value_dim) and
+    (batch, keys, dim), with `mask=[query_mask, value_mask]` (False where a step is absent), `use_causal_mask` (a query sees
+    the keys up to its own place) and `return_attention_scores`. Gives (batch, queries, value_dim), and the weights of
+    shape (batch, queries, keys) where asked for. Raises ValueError for other inputs or masks than such lists.
+
+    >>> Attention()([jnp.ones((2, 3, 4)), jnp.ones((2, 5, 4))]).shape
+    (2, 3, 4)
+    """
+
+    def __init__(self, use_scale=False, score_mode="dot", dropout=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        owner = type(self).__name__
+        self.use_scale = use_scale
+        self.score_mode = check.one_of("score_mode", score_mode, ("dot", "concat"), owner)
+        self.dropout = check.between("dropout", dropout, 0, 1, owner)
+        self.seed = seed
+        self.seed_generator = SeedGenerator(seed) if dropout > 0 else None
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self._check_inputs(input_shape)
+        self.scale = self._build_scale(input_shape) if self.use_scale else None
+        self.concat_score_weight = (self.add_weight((), "ones", name="concat_score_weight")
+                                    if self.score_mode == "concat" else None)
+
+    def _build_scale(self, input_shape):
+        return self.add_weight((), "ones", name="scale")
+
+    def _check_inputs(self, inputs, mask=None):
+        owner = f"{type(self).__name__} layer {self.name!r}"
+        if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
+            raise ValueError(f"{owner} takes a list [query, value] or [query, value, key]. Received: "
+                             f"{getattr(inputs, 'shape', inputs)!s:.200}")
+        if mask is not None and (not isinstance(mask, (list, tuple)) or len(mask) not in (2, len(inputs))):
+            raise ValueError(f"{owner} takes a mask as a list [query_mask, value_mask]. Received: {mask!s:.200}")
+
+    def _scores(self, query, key):
+        if self.score_mode == "dot":
+            scores = jnp.einsum("bqd,bkd->bqk", query, key)
+            return scores if self.scale is None else scores * self.scale.value
+        summed = query[:, :, None] + key[:, None]
+        summed = summed if self.scale is None else summed * self.scale.value
+        return self.concat_score_weight.value * jnp.sum(jnp.tanh(summed), axis=-1)
+
+    def call(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False):
+        self._check_inputs(inputs, mask)
+        query, value, *key = inputs
+        scores = self._scores(query, key[0] if key else value)
+        query_mask, value_mask = (None, None) if mask is None else mask[:2]
+        seen = None if value_mask is None else value_mask.astype(bool)[:, None]
+        if use_causal_mask:
+            causal = jnp.tri(*scores.shape[1:], dtype=bool)[None]
+            seen = causal if seen is None else seen & causal
+        if seen is not None:
+            scores = jnp.where(seen, scores, scores - (65504.0 if scores.dtype == jnp.float16 else 1e9))
+        weights = jax.nn.softmax(scores, axis=-1)
+        if training and self.dropout > 0:
+            weights = dropout(weights, self.dropout, seed=self.seed_generator)
+        result = weights @ value
+        if query_mask is not None:
+            result = result * query_mask[..., None].astype(result.dtype)
+        return (result, weights) if return_attention_scores else result
+
+    def compute_mask(self, inputs, previous_mask=None):
+        self._check_inputs(inputs, previous_mask)
+        return None if previous_mask is None else previous_mask[0]
+
+
+class AdditiveAttention(Attention):
+    """Additive attention: `softmax(sum(scale * tanh(query + key))) @ value` (Bahdanau et al. 2015).
+
+    Args:
+        use_scale: whether the features are weighted by a trained vector.
+        dropout: the share of the attention weights that is dropped in training.
+
+    Called as `Attention`.
+
+    >>> AdditiveAttention()([jnp.ones((2, 3, 4)), jnp.ones((2, 5, 4))]).shape
+    (2, 3, 4)
+    """
+
+    _not_in_config = frozenset(("score_mode",))
+
+    def __init__(self, use_scale=True, dropout=0.0, **kwargs):
+        super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)
+
+    def _build_scale(self, input_shape):
+        return self.add_weight((input_shape[0][-1],), "glorot_uniform", name="scale")
+
+    def _scores(self, query, key):
+        summed = jnp.tanh(query[:, :, None] + key[:, None])
+        return jnp.sum(summed if self.scale is None else summed * self.scale.value, axis=-1)
+
+
+class _HeadAttention(Layer):
+    """What the many-headed layers share: the projections, the masks, and attention over (batch, length, heads, size)."""
+
+    _not_in_config = frozenset(("flash_attention",))
+
+    def __init__(self, *, dropout, use_bias, sliding_window, flash_attention, kernel_initializer, bias_initializer,
+                 kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, use_gate,
+                 seed, **kwargs):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        owner = type(self).__name__
+        self.dropout = check.between("dropout", dropout, 0, 1, owner)
+        self.use_bias, self.use_gate, self.seed = use_bias, use_gate, seed
+        self.sliding_window = None if sliding_window is None else check.positive("sliding_window", sliding_window, owner)
+        self.flash_attention = check.one_of("flash_attention", flash_attention, (None, True, False), owner)
+        if flash_attention and dropout > 0:
+            raise ValueError(f"{owner}: flash attention cannot drop weights. Use dropout=0 or flash_attention=None. "
+                             f"Received: dropout={dropout}")
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.supports_masking = True
+
+    def _dense(self, name, shape, output, bound=1, activation=None):
+        """A dense layer from the last `bound` axes of an input of the shape to the axes `output`."""
+        letters = iter("abcdefghijklmnopqrstuvwxyz")
+        free, summed, made = ("".join(next(letters) for _ in range(n)) for n in (len(shape) - bound, bound, len(output)))
+        layer = EinsumDense(
+            f"{free}{summed},{summed}{made}->{free}{made}", [None] * (len(free) - 1) + list(output), activation=activation,
+            bias_axes=made if self.use_bias else None, kernel_initializer=_clone(self.kernel_initializer),
+            bias_initializer=_clone(self.bias_initializer), kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer, activity_regularizer=self._part_regularizer(),
+            kernel_constraint=self.kernel_constraint, bias_constraint=self.bias_constraint, dtype=self.dtype_policy,
+            name=name)
+        layer.build(shape)
+        return layer
+
+    def _part_regularizer(self):
+        return self.activity_regularizer
+
+    def _build_heads(self, query_shape, value_shape, key_shape, heads, key_heads, size, value_size, output):
+        key_shape = value_shape if key_shape is None else key_shape
+        if tuple(key_shape[:-1]) != tuple(value_shape[:-1]):
+            raise ValueError(f"{type(self).__name__} layer {self.name!r}: value and key must have the same shape but for the "
+                             f"last axis. Received: value {tuple(value_shape)}, key {tuple(key_shape)}")
+        if len(query_shape) < 3 or len(query_shape) != len(value_shape):
+            raise ValueError(f"{type(self).__name__} layer {self.name!r} takes a query and a value of shape (batch, length, "
+                             f"dim). Received: query {tuple(query_shape)}, value {tuple(value_shape)}")
+        self._query_dense = self._dense("query", query_shape, (heads, size))
+        self._key_dense = self._dense("key", key_shape, (key_heads, size))
+        if self.use_gate:
+            self._gate_dense = self._dense("gate", query_shape, (heads, value_size), activation="sigmoid")
+        self._value_dense = self._dense("value", value_shape, (key_heads, value_size))
+        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+        self._output_dense = self._dense("attention_output", (*query_shape[:-1], heads, value_size), output, bound=2)
+
+    def _mask(self, queries, keys, query_mask, value_mask, key_mask, causal):
+        """Which query sees which key, (batch or 1, queries, keys), or None where each sees all."""
+        parts = [] if query_mask is None else [query_mask.reshape((query_mask.shape[0], -1, 1))]
+        parts += [m.reshape((m.shape[0], 1, -1)) for m in (value_mask, key_mask) if m is not None]
+        parts += [jnp.tri(queries, keys, dtype=bool)[None]] if causal else []
+        if self.sliding_window is not None:
+            distance = jnp.arange(queries)[:, None] - jnp.arange(keys)
+            parts.append((jnp.abs(distance) < self.sliding_window)[None])
+        mask = None
+        for part in parts:
+            mask = part.astype(bool) if mask is None else mask & part.astype(bool)
+        return mask
+
+    def _attend(self, query, key, value, mask, training, with_scores):
+        """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, and the scores."""
+        if not with_scores and not (training and self.dropout > 0):
+            if mask is not None:
+                mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
+            return dot_product_attention(query, key, value, mask=mask, flash_attention=self.flash_attention), None
+        if with_scores and self.flash_attention:
+            raise ValueError(f"{type(self).__name__} layer {self.name!r}: flash attention never forms the scores. Use "
+                             "flash_attention=None for return_attention_scores.")
+        repeats = query.shape[2] // key.shape[2]
+        if repeats > 1:
+            key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
+        logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
+        if mask is not None:
+            logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+        scores = jax.nn.softmax(logits, axis=-1)
+        scores = scores if mask is None else jnp.where(mask, scores, 0)  # a query that sees nothing gets zeros
+        return jnp.einsum("bhqk,bkhd->bqhd", self._dropout_layer(scores, training=training), value), scores
+
+    def _finish(self, result, query):
+        return self._output_dense(result * self._gate_dense(query) if self.use_gate else result)
+
+
+class MultiHeadAttention(_HeadAttention):
+    """Attention with several heads: each is `softmax(q k^T / sqrt(key_dim)) v` of its own projections (Vaswani et al. 2017).
+
+    Args:
+        num_heads: the number of heads.
+        key_dim: the size of each head's queries and keys.
+        value_dim: the size of each head's values; key_dim if None.
+        dropout: the share of the attention weights that is dropped in training.
+        use_bias: whether the projections add a bias.
+        output_shape: the shape of an output in place of its last axis; the query's last size if None.
+        attention_axes: the axes that are attended over (by default all but the batch and the features).
+        sliding_window: the number of steps, to each side and with its own, that a query sees; None for all.
+        flash_attention: True for the platform's fused kernel (an error where there is none), False for none, None for the
+            configured choice.
+        kernel_initializer, bias_initializer: where the projections' weights start.
+        kernel_regularizer, bias_regularizer, activity_regularizer: penalties of the projections.
+        kernel_constraint, bias_constraint: applied to the weights after every update.
+        use_gate: whether the result is multiplied by sigmoid(a projection of the query) before the last projection.
+        seed: for dropout.
+
+    Called as `layer(query, value, key=value)`, of shapes (batch, ..., dim), with masks of the steps (query_mask,
+    value_mask, key_mask), an `attention_mask` of shape (batch, queries, keys), `use_causal_mask` (a query sees the keys up
+    to its own place) and `return_attention_scores`, for scores of shape (batch, heads, queries, keys).
+
+    >>> MultiHeadAttention(2, 4)(jnp.ones((2, 3, 8)), jnp.ones((2, 5, 6))).shape
+    (2, 3, 8)
+    """
+
+    def __init__(self, num_heads, key_dim, value_dim=None, dropout=0.0, use_bias=True, output_shape=None,
+                 attention_axes=None, sliding_window=None, flash_attention=None, kernel_initializer="glorot_uniform",
+                 bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+                 kernel_constraint=None, bias_constraint=None, use_gate=False, seed=None, **kwargs):
+        super().__init__(
+            dropout=dropout, use_bias=use_bias, sliding_window=sliding_window, flash_attention=flash_attention,
+            kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer, activity_regularizer=None, kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint, use_gate=use_gate, seed=seed, **kwargs)
+        owner = type(self).__name__
+        self._activity_regularizer = regularizers.get(activity_regularizer)  # for the projections, not for the whole
+        self.num_heads = check.positive("num_heads", num_heads, owner)
+        self.key_dim = check.positive("key_dim", key_dim, owner)
+        self.value_dim = key_dim if value_dim is None else check.positive("value_dim", value_dim, owner)
+        self.output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape and tuple(output_shape)
+        self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes and tuple(attention_axes)
+
+    query_dense = property(lambda self: self._query_dense)
+    key_dense = property(lambda self: self._key_dense)
+    value_dense = property(lambda self: self._value_dense)
+    output_dense = property(lambda self: self._output_dense)
+
+    def _part_regularizer(self):
+        return self._activity_regularizer
+
+    def get_config(self) -> dict:  # the regularizer is the parts', so the base class does not know of it
+        return {**super().get_config(), "activity_regularizer": regularizers.serialize(self._activity_regularizer)}
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        self._build_heads(query_shape, value_shape, key_shape, self.num_heads, self.num_heads, self.key_dim, self.value_dim,
+                          self.output_shape or (query_shape[-1],))
+        rank = len(query_shape)
+        axes = self.attention_axes or range(1, rank - 1)
+        self._axes = [axis % rank for axis in axes]
+        self._free = [axis for axis in range(1, rank - 1) if axis not in self._axes]
+
+    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
+             return_attention_scores=False, training=None, use_causal_mask=False):
+        key = value if key is None else key
+        queries, keys = ([x.shape[a] for a in self._axes] for x in (query, value))
+        free = [query.shape[a] for a in self._free]
+        # the query's own mask is only handed on: what an absent step sees is nobody's concern
+        mask = self._mask(math.prod(queries), math.prod(keys), None, value_mask, key_mask, use_causal_mask)
+        mask = self._joined(mask, attention_mask, (query.shape[0], *free), queries, keys)
+        parts = (self._flat(dense(x)) for dense, x in
+                 ((self._query_dense, query), (self._key_dense, key), (self._value_dense, value)))
+        result, scores = self._attend(*parts, mask, training, return_attention_scores)
+        order = [0, *self._free, *self._axes]
+        result = result.reshape((query.shape[0], *free, *queries, *result.shape[2:]))
+        output = self._finish(jnp.moveaxis(result, range(len(order)), order), query)
+        if not return_attention_scores:
+            return output
+        return output, scores.reshape((query.shape[0], *free, scores.shape[1], *queries, *keys))
+
+    def _flat(self, x):
+        """(batch, ..., heads, size) as (batch and free axes, attended axes, heads, size)."""
+        order = [0, *self._free, *self._axes]
+        x = jnp.moveaxis(x, order, range(len(order)))
+        lead = math.prod(x.shape[:1 + len(self._free)])
+        return x.reshape((lead, math.prod(x.shape[1 + len(self._free):-2]), *x.shape[-2:]))
+
+    def _joined(self, mask, given, lead, queries, keys):
+        """Both masks as one of shape (lead or 1, heads or 1, queries, keys)."""
+        def full(m):  # the missing axes (heads, free ones) come before those of the queries
+            m = m.reshape((*m.shape[:-2], *(1,) * (len(lead) + 3 - m.ndim), *m.shape[-2:]))
+            if len(lead) > 1:
+                m = jnp.broadcast_to(m, (*lead, *m.shape[-3:]))
+            return m.reshape((-1, *m.shape[-3:])) if len(lead) > 1 else m
+
+        if given is not None:
+            if len(queries) > 1:
+                given = jnp.broadcast_to(given, (*given.shape[:-2 * len(queries)], *queries, *keys))
+                given = given.reshape((*given.shape[:-2 * len(queries)], math.prod(queries), math.prod(keys)))
+            given = full(given.astype(bool))
+        mask = None if mask is None else full(mask)
+        return mask if given is None else given if mask is None else mask & given
+
+
+class GroupedQueryAttention(_HeadAttention):
+    """Attention in which several query heads share the keys and values of one head (Ainslie et al. 2023).
+
+    Args:
+        head_dim: the size of each head.
+        num_query_heads: the number of query heads.
+        num_key_value_heads: the number of heads of keys and values, a divisor of num_query_heads.
+        dropout, use_bias, sliding_window, flash_attention, kernel_initializer, bias_initializer, kernel_regularizer,
+        bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, use_gate, seed: as in
+            `MultiHeadAttention`.
+
+    Called as `MultiHeadAttention`, on inputs of shape (batch, length, dim). Raises ValueError where the numbers of heads do
+    not fit.
+
+    >>> GroupQueryAttention(4, num_query_heads=6, num_key_value_heads=2)(jnp.ones((2, 3, 8)), jnp.ones((2, 5, 8))).shape
+    (2, 3, 8)
+    """
+
+    _public_name = "keras.layers>GroupQueryAttention"
+
+    def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None,
+                 flash_attention=None, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None,
+                 bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
+                 use_gate=False, seed=None, **kwargs):
+        super().__init__(
+            dropout=dropout, use_bias=use_bias, sliding_window=sliding_window, flash_attention=flash_attention,
+            kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer, activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint, use_gate=use_gate, seed=seed, **kwargs)
+        owner = type(self).__name__
+        self.head_dim = check.positive("head_dim", head_dim, owner)
+        self.num_query_heads = check.positive("num_query_heads", num_query_heads, owner)
+        self.num_key_value_heads = check.positive("num_key_value_heads", num_key_value_heads, owner)
+        if num_query_heads % num_key_value_heads:
+            raise ValueError(f"{owner}: num_query_heads must be divisible by num_key_value_heads. Received: "
+                             f"num_query_heads={num_query_heads}, num_key_value_heads={num_key_value_heads}")
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        self._build_heads(query_shape, value_shape, key_shape, self.num_query_heads, self.num_key_value_heads, self.head_dim,
+                          self.head_dim, (query_shape[-1],))
+
+    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
+             return_attention_scores=False, training=None, use_causal_mask=False):
+        key = value if key is None else key
+        mask = self._mask(query.shape[1], value.shape[1], query_mask, value_mask, key_mask, use_causal_mask)
+        mask = None if mask is None else mask[:, None]
+        if attention_mask is not None:
+            given = attention_mask.astype(bool).reshape(
+                (*attention_mask.shape[:-2], *(1,) * (4 - attention_mask.ndim), *attention_mask.shape[-2:]))
+            mask = given if mask is None else mask & given
+        result, scores = self._attend(self._query_dense(query), self._key_dense(key), self._value_dense(value), mask,
+                                      training, return_attention_scores)
+        output = self._finish(result, query)
+        return (output, scores) if return_attention_scores else output
+
+
+def _clone(initializer):
+    return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+
+GroupQueryAttention = GroupedQueryAttention
