@@ -31,6 +31,7 @@ class Configurable:
     """Base of everything that has a config: layers, losses, metrics, optimizers, initializers ..."""
 
     _public_name = None  # Keras's "module>Class" where it differs from the default rule
+    _not_in_config = frozenset()  # arguments that a subclass leaves out of its config
 
     def __new__(cls, *args, **kwargs):
         instance = super().__new__(cls)
@@ -41,7 +42,8 @@ class Configurable:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("cornu.") and not cls.__name__.startswith("_"):
             _builtin[f"{area_of(cls)}.{cls.__name__}"] = cls
-            _by_name.setdefault(cls.__name__, []).append(cls)
+            for name in {cls.__name__, (cls.__dict__.get("_public_name") or cls.__name__).rpartition(">")[2]}:
+                _by_name.setdefault(name, []).append(cls)
 
     def get_config(self) -> dict:
         """The constructor's arguments, as values that JSON can hold."""
@@ -91,6 +93,8 @@ def config_of(instance) -> dict:
     config = {}
     for cls, params in reversed(levels):
         for p in params:
+            if p.name in instance._not_in_config:
+                continue
             builtin = is_builtin(cls) and hasattr(instance, p.name)
             if not builtin and p.name not in told and p.default is p.empty:
                 raise NotImplementedError(

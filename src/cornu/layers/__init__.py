@@ -1,6 +1,9 @@
 """Layers: a file per family."""
 
 from cornu.layers.activation import Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax
+from cornu.layers.attention import (
+    Attention, AdditiveAttention, MultiHeadAttention, GroupedQueryAttention, GroupQueryAttention
+)
 from cornu.layers.convolution import (
     Conv1D, Conv2D, Conv3D, Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, DepthwiseConv1D, DepthwiseConv2D,
     SeparableConv1D, SeparableConv2D, Convolution1D, Convolution2D, Convolution3D, Convolution1DTranspose,
@@ -32,5 +35,9 @@ from cornu.layers.regularization import (
 from cornu.layers.reshaping import (
     Flatten, Reshape, Permute, RepeatVector, Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D,
     ZeroPadding3D, UpSampling1D, UpSampling2D, UpSampling3D
+)
+from cornu.layers.rnn import (
+    Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell,
+    StackedRNNCells, TimeDistributed
 )
 from cornu.layers.spec import InputSpec

@@ -106,8 +106,8 @@ class Multiply(_Merge):
 
     Call argument: a list of inputs of shapes that broadcast.
 
-    >>> Multiply()([jnp.full((1, 2), 2.0), jnp.full((1, 2), 3.0)])
-    Array([[6., 6.]], dtype=float32)
+    >>> Multiply()([jnp.ones((1, 2)), jnp.ones((1, 2))])
+    Array([[1., 1.]], dtype=float32)
     """
 
     _pair = staticmethod(jnp.multiply)

@@ -108,7 +108,7 @@ class BatchNormalization(_Normalization):
         unknown = sorted(set(renorm_clipping or ()) - {"rmin", "rmax", "dmax"})
         if unknown:
             raise ValueError(f"BatchNormalization: renorm_clipping has the keys rmin, rmax and dmax. Received: {unknown}")
-        self.renorm, self.renorm_clipping = renorm, renorm_clipping
+        self.renorm, self.renorm_clipping = renorm, renorm_clipping or ({} if renorm else None)
         self.renorm_momentum = check.between("renorm_momentum", renorm_momentum, 0, 1, "BatchNormalization")
         self.synchronized = synchronized
 
@@ -157,7 +157,7 @@ class BatchNormalization(_Normalization):
         if not self.renorm:
             self._average(self.moving_variance, variance, self.momentum)
             return mean, jax.lax.rsqrt(variance + self.epsilon)
-        stddev, clip = jnp.sqrt(variance + self.epsilon), self.renorm_clipping or {}
+        stddev, clip = jnp.sqrt(variance + self.epsilon), self.renorm_clipping
         r, d = jax.lax.stop_gradient((stddev / self.renorm_stddev.raw,
                                       (mean - self.renorm_mean.raw) / self.renorm_stddev.raw))
         r = jnp.clip(r, clip.get("rmin"), clip.get("rmax"))
@@ -277,7 +277,7 @@ class RMSNormalization(Layer):
         axis: the axis or axes that are normalized.
         epsilon: added to the mean of the squares.
 
-    >>> RMSNormalization()(jnp.array([[3.0, -3.0]]))
+    >>> RMSNormalization()(jnp.array([[3.0, -3.0]])).round(3)
     Array([[ 1., -1.]], dtype=float32)
     """
 
@@ -337,7 +337,7 @@ class SpectralNormalization(Wrapper):
 
     Raises ValueError for a layer without such a weight.
 
-    >>> from cornu.layers.core import Dense
+    >>> from cornu.layers import Dense
     >>> layer = SpectralNormalization(Dense(2))
     >>> layer(jnp.ones((1, 3)), training=True).shape
     (1, 2)

@@ -176,7 +176,7 @@ class Cropping1D(_Cropping):
     (2, 3, 3)
     """
 
-    rank = 1
+    rank, _not_in_config = 1, frozenset(("data_format",))
 
     def __init__(self, cropping=(1, 1), **kwargs):
         super().__init__(0, "channels_last", **kwargs)
@@ -315,7 +315,7 @@ class UpSampling1D(_UpSampling):
     (2, 6, 4)
     """
 
-    rank = 1
+    rank, _not_in_config = 1, frozenset(("data_format",))
 
     def __init__(self, size=2, **kwargs):
         super().__init__(1, "channels_last", **kwargs)
