@@ -28,7 +28,6 @@ def _named(name, fn, doc):
 exponential = _named("exponential", exp, "e^x.")
 
 
-@op
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """x above the threshold, negative_slope (x - threshold) below it; at most max_value.
 
@@ -43,13 +42,17 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
     """
     if negative_slope == 0 and max_value is None and threshold == 0:
         return _relu(x)
+    return _bent_relu(x, negative_slope, max_value, threshold)
+
+
+@op
+def _bent_relu(x, negative_slope, max_value, threshold):
     x = inexact(x)
     below = negative_slope * (x - threshold)
     result = jnp.where(x >= threshold if negative_slope else x > threshold, x, below)
     return (result if max_value is None else jnp.minimum(result, max_value)).astype(x.dtype)
 
 
-@op
 def gelu(x, approximate=False):
     """x P(X <= x) for a standard normal X, or its approximation by tanh (Hendrycks and Gimpel 2016)."""
     return _gelu(x, approximate)

@@ -208,7 +208,7 @@ class OpCall(Operation):
     """A function of `cornu.ops` at one node of a graph."""
 
     def __init__(self, fn, name: str | None = None):
-        super().__init__(name or names.auto_name(fn.__name__))
+        super().__init__(name or names.auto_name(getattr(fn, "graph_name", fn.__name__)))
         self.fn = fn
 
     def call(self, *args, **kwargs):

@@ -7,7 +7,7 @@ which is which, and Keras's names for them, say the rows of `cornu.ops.graph_nam
 import functools
 import inspect
 
-from cornu import check, ops, registry, tree
+from cornu import check, registry, tree
 from cornu.ops import graph_names
 from cornu.symbolic import OpCall
 
@@ -59,7 +59,7 @@ def read(entry: dict) -> OpCall | None:
     if name is None:
         raise check.unknown("operation", entry["class_name"], [k for k in _by_class() if isinstance(k, str)])
     config = dict(entry["config"])
-    operation = OpCall(getattr(ops, name), config.pop("name", None))
+    operation = OpCall(graph_names.function(name), config.pop("name", None))
     operation.settings = {k: tree.lists_to_tuples(registry.deserialize(v)) for k, v in config.items()}
     return operation
 
@@ -88,7 +88,6 @@ def _row(name: str) -> tuple:
 def _by_class() -> dict:
     found = {}
     for name, (module, class_name, _) in graph_names.TABLE.items():
-        if hasattr(ops, name):
-            found.setdefault(class_name, name)
-            found.setdefault((module.rpartition(".")[2], class_name), name)
+        found.setdefault(class_name, name)
+        found.setdefault((module.rpartition(".")[2], class_name), name)
     return found

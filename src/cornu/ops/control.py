@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from cornu import check, tree
 from cornu.ops.kit import public, tensor
+from cornu.ops.numpy_elementwise import where
 from cornu.symbolic import any_symbolic, op
 from cornu.variable import Scope, Variable, functional
 
@@ -238,7 +239,7 @@ def cond(pred, true_fn, false_fn):
     if any(_captures_symbolic(f) for f in (true_fn, false_fn)):
         if not any_symbolic((pred,)):
             return true_fn() if bool(pred) else false_fn()
-        return tree.map_structure(lambda a, b: _choose(pred, a, b), true_fn(), false_fn())
+        return tree.map_structure(lambda a, b: where(pred, a, b), true_fn(), false_fn())
     return _cond(pred, true_fn, false_fn)
 
 
@@ -255,12 +256,7 @@ def _cond(pred, true_fn, false_fn):
     return _branches("cond", index, (false_fn, true_fn), ())
 
 
-_cond.__wrapped__.__name__ = "cond"  # the node's name in a graph
-
-
-@op
-def _choose(pred, x1, x2):
-    return jnp.where(tensor(pred).astype(bool), x1, x2)
+_cond.graph_name = "cond"  # the node's name in a graph
 
 
 @op
