@@ -10,8 +10,8 @@ from cornu.losses.probabilistic import (
     poisson, sparse_categorical_crossentropy, squared_hinge)
 from cornu.losses.regression import (
     CosineSimilarity, Huber, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
-    MeanSquaredLogarithmicError, cosine_similarity, huber, log_cosh, mean_absolute_error, mean_absolute_percentage_error,
-    mean_squared_error, mean_squared_logarithmic_error)
+    MeanSquaredLogarithmicError, cosine_similarity, huber, log_cosh, mean_absolute_error,
+    mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error)
 from cornu.losses.structured import CTC, Circle, Dice, Tversky, circle, ctc, dice, tversky
 
 ALIASES = {"mse": mean_squared_error, "mae": mean_absolute_error, "mape": mean_absolute_percentage_error,

@@ -45,7 +45,7 @@ def same_rank(y_true, y_pred):
 
 
 def lift(y_true, y_pred, *companions):
-    """Targets (batch, time) as (batch, time, 1) where predictions have that axis and a mask or weights tell steps apart."""
+    """Targets (batch, time) as (batch, time, 1) where predictions are so, and a mask or weights tell steps apart."""
     steps = any(c is not None and jnp.ndim(c) == y_true.ndim for c in companions)
     if steps and 1 < y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
         return y_true[..., None]
@@ -59,9 +59,9 @@ def pair(y_true, y_pred, name: str) -> tuple:
     y_true, y_pred = same_rank(given, y_pred)
     if y_true.shape != y_pred.shape:
         raise ValueError(
-            f"{name}: `y_true` of shape {tuple(given.shape)} does not fit `y_pred` of shape {tuple(y_pred.shape)}. They "
-            "must have one shape (a last axis of size 1 may be missing): cornu does not broadcast targets.\nCheck the "
-            "units of the model's last layer, and the shape of y." + _integer_hint(given, y_pred))
+            f"{name}: `y_true` of shape {tuple(given.shape)} does not fit `y_pred` of shape {tuple(y_pred.shape)}. "
+            "They must have one shape (a last axis of size 1 may be missing): cornu does not broadcast targets.\n"
+            "Check the units of the model's last layer, and the shape of y." + _integer_hint(given, y_pred))
     return y_true, y_pred
 
 
@@ -79,8 +79,8 @@ def align(weights, shape: tuple, what: str = "sample_weight"):
     if weights.ndim < len(shape):
         weights = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
     if weights.ndim > len(shape) or any(w not in (1, d) for w, d in zip(weights.shape, shape)):
-        raise ValueError(f"`{what}` of shape {tuple(given)} does not fit values of shape {tuple(shape)}: pass one for each "
-                         "sample, of shape (batch,), or one for each value.")
+        raise ValueError(f"`{what}` of shape {tuple(given)} does not fit values of shape {tuple(shape)}: pass one for "
+                         "each sample, of shape (batch,), or one for each value.")
     return weights
 
 
@@ -202,7 +202,8 @@ class LossFunctionWrapper(Loss):
     2.0
     """
 
-    def __init__(self, fn, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype=None, **kwargs):
+    def __init__(self, fn, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype=None,
+                 **kwargs):
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
         self.fn, self._fn_kwargs = fn, kwargs
         for key, value in kwargs.items():  # attributes, so that thin classes' configs are read from them
@@ -261,6 +262,6 @@ def check_labels(y, num_classes: int, ignore_class: int | None = None) -> None:
         place = tuple(int(i) for i in np.argwhere(outside)[0])
         where = place[0] if len(place) == 1 else place
         from_one = " Labels that start at 1 need `y - 1`." if y[place] == num_classes and y.min() == 1 else ""
-        raise ValueError(f"Label {y[place]} at index {where} of y is out of range: sparse categorical cross-entropy over "
-                         f"{num_classes} classes takes 0 to {num_classes - 1}.{from_one} Check the labels and the units "
-                         "of the last layer, or pass ignore_class to leave one label out.")
+        raise ValueError(f"Label {y[place]} at index {where} of y is out of range: sparse categorical cross-entropy "
+                         f"over {num_classes} classes takes 0 to {num_classes - 1}.{from_one} Check the labels and the "
+                         "units of the last layer, or pass ignore_class to leave one label out.")

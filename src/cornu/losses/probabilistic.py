@@ -99,7 +99,8 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
 
 
 @public
-def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1):
+def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
+                                   axis=-1):
     """sum(-alpha (1 - p)^gamma t log(p)) over the classes.
 
     Args:
@@ -138,8 +139,8 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = y_true[..., 0]
     if y_true.shape == y_pred.shape and y_pred.ndim > 1:
-        raise ValueError(f"sparse_categorical_crossentropy takes class numbers, but `y_true` has the shape of `y_pred`, "
-                         f"{tuple(y_pred.shape)}. For one-hot targets use categorical_crossentropy.")
+        raise ValueError(f"sparse_categorical_crossentropy takes class numbers, but `y_true` has the shape of "
+                         f"`y_pred`, {tuple(y_pred.shape)}. For one-hot targets use categorical_crossentropy.")
     counts = None if ignore_class is None else y_true != ignore_class
     labels = y_true if counts is None else jnp.where(counts, y_true, 0)
     losses = nn.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
@@ -167,8 +168,8 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
         y_true = y_true[..., 0]
     if y_true.shape != y_pred.shape[:-1]:
-        raise ValueError(f"categorical_generalized_cross_entropy: class numbers of shape {tuple(y_true.shape)} do not fit "
-                         f"y_pred of shape {tuple(y_pred.shape)}. Pass y_true of shape {tuple(y_pred.shape[:-1])}.")
+        raise ValueError(f"categorical_generalized_cross_entropy: class numbers of shape {tuple(y_true.shape)} do not "
+                         f"fit y_pred of shape {tuple(y_pred.shape)}. Pass y_true of shape {tuple(y_pred.shape[:-1])}.")
     p = jnp.sum(jax.nn.one_hot(y_true.astype("int32"), y_pred.shape[-1], dtype=y_pred.dtype) * y_pred, axis=-1)
     return (1 - p**q) / q
 

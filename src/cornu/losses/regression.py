@@ -154,7 +154,8 @@ class MeanAbsolutePercentageError(LossFunctionWrapper):
     25.0
     """
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name="mean_absolute_percentage_error", dtype=None):
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name="mean_absolute_percentage_error",
+                 dtype=None):
         super().__init__(mean_absolute_percentage_error, reduction, name, dtype)
 
 
@@ -168,7 +169,8 @@ class MeanSquaredLogarithmicError(LossFunctionWrapper):
     0.0
     """
 
-    def __init__(self, reduction: str | None = "sum_over_batch_size", name="mean_squared_logarithmic_error", dtype=None):
+    def __init__(self, reduction: str | None = "sum_over_batch_size", name="mean_squared_logarithmic_error",
+                 dtype=None):
         super().__init__(mean_squared_logarithmic_error, reduction, name, dtype)
 
 
@@ -185,7 +187,8 @@ class Huber(LossFunctionWrapper):
     1.5
     """
 
-    def __init__(self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name="huber_loss", dtype=None):
+    def __init__(self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name="huber_loss",
+                 dtype=None):
         check.positive("delta", delta, "Huber", kind=float)
         super().__init__(huber, reduction, name, dtype, delta=delta)
 
@@ -215,5 +218,6 @@ class CosineSimilarity(LossFunctionWrapper):
     -1.0
     """
 
-    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name="cosine_similarity", dtype=None):
+    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name="cosine_similarity",
+                 dtype=None):
         super().__init__(cosine_similarity, reduction, name, dtype, axis=axis)

@@ -41,7 +41,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
         alpha: the weight of false negatives.
         beta: the weight of false positives.
 
-    Raises ValueError where the shapes differ. Source: Salehi et al., Tversky loss function for image segmentation, 2017.
+    Raises ValueError where the shapes differ. Source: Salehi et al., Tversky loss for image segmentation, 2017.
 
     >>> print(tversky([[1.0, 0.0]], [[1.0, 0.0]]))
     0.0
@@ -106,8 +106,8 @@ def ctc(y_true, y_pred):
     """
     y_true, y_pred = tensor(y_true), inexact(y_pred)
     if y_true.ndim != 2 or y_pred.ndim != 3 or y_true.shape[0] != y_pred.shape[0]:
-        raise ValueError("ctc: `y_true` is of shape (batch, max_labels) and `y_pred` of shape (batch, frames, classes). "
-                         f"Received: {tuple(y_true.shape)} and {tuple(y_pred.shape)}.")
+        raise ValueError("ctc: `y_true` is of shape (batch, max_labels) and `y_pred` of shape (batch, frames, "
+                         f"classes). Received: {tuple(y_true.shape)} and {tuple(y_pred.shape)}.")
     batch, frames, _ = y_pred.shape
     return ops.ctc_loss(y_true.astype("int32"), y_pred, jnp.sum(y_true != 0, axis=-1),
                         jnp.full((batch,), frames, "int32"), mask_index=0)
@@ -143,8 +143,8 @@ class Tversky(LossFunctionWrapper):
     0.0
     """
 
-    def __init__(self, alpha: float = 0.5, beta: float = 0.5, reduction: str | None = "sum_over_batch_size", name="tversky",
-                 axis=None, dtype=None):
+    def __init__(self, alpha: float = 0.5, beta: float = 0.5, reduction: str | None = "sum_over_batch_size",
+                 name="tversky", axis=None, dtype=None):
         super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)
 
 

@@ -198,7 +198,8 @@ class BinaryCrossentropy(MeanMetricWrapper):
 
     def __init__(self, name: str | None = "binary_crossentropy", dtype=None, from_logits: bool = False,
                  label_smoothing: float = 0):
-        super().__init__(losses.binary_crossentropy, name, dtype, from_logits=from_logits, label_smoothing=label_smoothing)
+        super().__init__(losses.binary_crossentropy, name, dtype, from_logits=from_logits,
+                         label_smoothing=label_smoothing)
 
 
 class CategoricalCrossentropy(MeanMetricWrapper):

@@ -28,8 +28,9 @@ def one_hot_targets(y_true, y_pred):
         return jax.nn.one_hot(labels.astype("int32"), classes, dtype=y_pred.dtype), y_pred
     y_true, y_pred = same_rank(y_true, y_pred)
     if y_true.shape != y_pred.shape:
-        raise ValueError(f"Targets of shape {tuple(y_true.shape)} do not fit predictions of shape {tuple(y_pred.shape)}. "
-                         "Pass targets of that shape (0 and 1), or class numbers without the last axis.")
+        raise ValueError(f"Targets of shape {tuple(y_true.shape)} do not fit predictions of shape "
+                         f"{tuple(y_pred.shape)}. Pass targets of that shape (0 and 1), or class numbers "
+                         "without the last axis.")
     return y_true, y_pred
 
 
@@ -106,7 +107,8 @@ class _Counting(Metric):
 
     def _count(self, y_true, y_pred, sample_weight, thresholds, top_k=None, class_id=None) -> dict:
         y_true, y_pred, weights = prepare(self, y_true, y_pred, sample_weight, top_k, class_id)
-        return count(y_true.reshape(-1), y_pred.reshape(-1), None if weights is None else weights.reshape(-1), thresholds)
+        weights = None if weights is None else weights.reshape(-1)
+        return count(y_true.reshape(-1), y_pred.reshape(-1), weights, thresholds)
 
 
 # One count -------------------------------------------------------------------------------------------------------
@@ -251,7 +253,8 @@ def even_thresholds(number: int) -> np.ndarray:
 class _Constrained(_Counting):
     """Base: the largest value of one rate at thresholds where another is at least a given value."""
 
-    def __init__(self, value, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None, dtype=None):
+    def __init__(self, value, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None,
+                 dtype=None):
         super().__init__(dtype, name)
         check.between(self._given, value, 0, 1, type(self).__name__)
         setattr(self, self._given, value)
@@ -267,8 +270,9 @@ class _Constrained(_Counting):
 
     def _rate(self, name: str):
         hits, false_alarms, rejects, misses = (getattr(self, n).raw for n in COUNTS)
-        return divide(*{"sensitivity": (hits, hits + misses), "recall": (hits, hits + misses),
-                        "specificity": (rejects, rejects + false_alarms), "precision": (hits, hits + false_alarms)}[name])
+        if name == "specificity":
+            return divide(rejects, rejects + false_alarms)
+        return divide(hits, hits + (false_alarms if name == "precision" else misses))
 
     def result(self):
         feasible = self._rate(self._given) >= getattr(self, self._given)
@@ -292,8 +296,8 @@ class SensitivityAtSpecificity(_Constrained):
 
     _given, _wanted = "specificity", "sensitivity"
 
-    def __init__(self, specificity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None,
-                 dtype=None):
+    def __init__(self, specificity: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype=None):
         super().__init__(specificity, num_thresholds, class_id, name, dtype)
 
 
@@ -310,8 +314,8 @@ class SpecificityAtSensitivity(_Constrained):
 
     _given, _wanted = "sensitivity", "specificity"
 
-    def __init__(self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None,
-                 dtype=None):
+    def __init__(self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype=None):
         super().__init__(sensitivity, num_thresholds, class_id, name, dtype)
 
 
@@ -346,6 +350,6 @@ class RecallAtPrecision(_Constrained):
 
     _given, _wanted = "precision", "recall"
 
-    def __init__(self, precision: float, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None,
-                 dtype=None):
+    def __init__(self, precision: float, num_thresholds: int = 200, class_id: int | None = None,
+                 name: str | None = None, dtype=None):
         super().__init__(precision, num_thresholds, class_id, name, dtype)

@@ -32,9 +32,9 @@ class _IoUBase(Metric):
         if y_pred.ndim == y_true.ndim + 1 and y_pred.shape[-1] == 1:
             y_pred = y_pred[..., 0]
         if y_true.shape != y_pred.shape:
-            raise ValueError(f"{type(self).__name__}: class numbers of shape {tuple(y_true.shape)} do not fit predicted "
-                             f"ones of shape {tuple(y_pred.shape)}. Set sparse_y_true or sparse_y_pred to False for "
-                             "one-hot targets or probabilities.")
+            raise ValueError(f"{type(self).__name__}: class numbers of shape {tuple(y_true.shape)} do not fit "
+                             f"predicted ones of shape {tuple(y_pred.shape)}. Set sparse_y_true or sparse_y_pred to "
+                             "False for one-hot targets or probabilities.")
         weights = weigh(y_true.shape, self.total_confusion_matrix.dtype, sample_weight, mask)
         weights = jnp.ones(y_true.shape, self.total_confusion_matrix.dtype) if weights is None else weights
         y_true, y_pred, weights = (x.reshape(-1) for x in (y_true.astype("int32"), y_pred.astype("int32"), weights))
@@ -69,7 +69,8 @@ class IoU(_IoUBase):
     """
 
     def __init__(self, num_classes: int, target_class_ids, name: str | None = None, dtype=None,
-                 ignore_class: int | None = None, sparse_y_true: bool = True, sparse_y_pred: bool = True, axis: int = -1):
+                 ignore_class: int | None = None, sparse_y_true: bool = True, sparse_y_pred: bool = True,
+                 axis: int = -1):
         super().__init__(num_classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
         self.target_class_ids = [int(i) for i in target_class_ids]
         if any(not 0 <= i < num_classes for i in self.target_class_ids):

@@ -70,8 +70,8 @@ class Metric(Configurable):
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before it adds variables.")
         dtype = self.dtype if dtype is None else dtypes.standardize(dtype)
         with context.name_scope(self.name, override=(self.name,)):
-            variable = Variable(initializer or jnp.zeros, shape, "float32" if dtype in ("float16", "bfloat16") else dtype,
-                                trainable=False, autocast=False, aggregation=aggregation, name=name or "variable")
+            variable = Variable(initializer or jnp.zeros, shape, _wide(dtype), trainable=False, autocast=False,
+                                aggregation=aggregation, name=name or "variable")
         self._own.append(variable)
         return variable
 
@@ -107,8 +107,8 @@ class Metric(Configurable):
     def _check(self, values) -> list:
         variables = self.variables
         if len(values) != len(variables):
-            raise ValueError(f"Metric {self.name!r} has {len(variables)} variables, but {len(values)} values were given. "
-                             "A metric that takes its shapes from data must see a batch (or `build`) first.")
+            raise ValueError(f"Metric {self.name!r} has {len(variables)} variables, but {len(values)} values were "
+                             "given. A metric that takes its shapes from data must see a batch (or `build`) first.")
         return variables
 
     def __call__(self, *args, **kwargs):
@@ -255,5 +255,5 @@ class MeanMetricWrapper(Mean):
     @classmethod
     def from_config(cls, config: dict) -> "MeanMetricWrapper":
         if "fn" in config:
-            config = config | {"fn": registry.deserialize(config["fn"], area="losses", printable_name="metric function")}
+            config = config | {"fn": registry.deserialize(config["fn"], area="losses", printable_name="function")}
         return cls(**config)

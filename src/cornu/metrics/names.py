@@ -13,9 +13,9 @@ FUNCTIONS = {f.__name__: f for f in (
     accuracy.top_k_categorical_accuracy, accuracy.sparse_top_k_categorical_accuracy, averages.pearson_correlation,
     averages.concordance_correlation, losses.binary_crossentropy, losses.binary_focal_crossentropy,
     losses.categorical_crossentropy, losses.categorical_focal_crossentropy, losses.categorical_hinge, losses.hinge,
-    losses.huber, losses.kl_divergence, losses.log_cosh, losses.mean_absolute_error, losses.mean_absolute_percentage_error,
-    losses.mean_squared_error, losses.mean_squared_logarithmic_error, losses.poisson,
-    losses.sparse_categorical_crossentropy, losses.squared_hinge)}
+    losses.huber, losses.kl_divergence, losses.log_cosh, losses.mean_absolute_error,
+    losses.mean_absolute_percentage_error, losses.mean_squared_error, losses.mean_squared_logarithmic_error,
+    losses.poisson, losses.sparse_categorical_crossentropy, losses.squared_hinge)}
 _ALIASES = {"mse": averages.MeanSquaredError, "mae": averages.MeanAbsoluteError, "bce": averages.BinaryCrossentropy,
             "mape": averages.MeanAbsolutePercentageError, "msle": averages.MeanSquaredLogarithmicError,
             "kld": averages.KLDivergence}
