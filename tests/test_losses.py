@@ -300,3 +300,15 @@ def test_check_labels_names_the_first_offender(y, ignore, where):
 def test_check_labels_lets_good_labels_pass():
     losses.check_labels(np.array([0, 3, 255]), 4, ignore_class=255)
     losses.check_labels(np.array([]), 4)
+
+
+def test_masks_reach_the_loss_and_the_metrics_inside_training():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((8, 5, 3)).astype("float32"), rng.random((8, 5, 1)).astype("float32")
+    x[:, 3:] = 0
+    layers = cornu.layers.Masking(), cornu.layers.Dense(1)
+    model = cornu.Sequential([cornu.Input((5, 3)), *layers])
+    model.compile(cornu.optimizers.SGD(0.0), "mse", metrics=["mse"])
+    logs = model.fit(x, y, batch_size=4, verbose=0).history
+    expected = np.square(model.predict(x, verbose=0) - y)[:, :3].mean()
+    close([logs["loss"][0], logs["mse"][0]], [expected, expected])
