@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, dtypes, initializers, names, registry, tree
+from cornu import check, context, dtypes, errors, initializers, names, registry, tree
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
@@ -362,7 +362,7 @@ class Layer(Operation):
                 return self._symbolic(args, kwargs)
             return self._concrete(outer, args, kwargs)
         except Exception as error:
-            raise check.in_layer(error, self, args) if outer is None or not outer.path else _noted(error, self, args)
+            raise errors.in_layer(error, self, args) if outer is None or not outer.path else _noted(error, self, args)
 
     def _symbolic(self, args, kwargs):
         if not self.built:
@@ -689,7 +689,7 @@ def _legacy_input_shape(kwargs):
 
 
 def _noted(error, layer, args):
-    return check.note_layer(error, layer, args)
+    return errors.note_layer(error, layer, args)
 
 
 __all__ = ["InputSpec", "Layer", "names", "remat"]

@@ -39,6 +39,8 @@ class Metric(Configurable):
         """The dtype in which the metric is computed."""
         return self._dtype
 
+    _is_metric = True  # by which layers know one among their attributes
+
     # what subclasses define ------------------------------------------------------------------------------------
 
     def update_state(self, *args, **kwargs) -> None:

@@ -1,0 +1,197 @@
+"""compile(), and the training, test and prediction steps in plain, stateful text."""
+
+import inspect
+
+import jax.numpy as jnp
+
+from cornu import check, context, optimizers, registry, tree
+from cornu import metrics as metrics_module
+from cornu.data import unpack_x_y_sample_weight
+from cornu.training.compiled import CompiledLoss, CompiledMetrics
+from cornu.variable import Scope, value_and_grad
+
+
+class Compiling:
+    """What `compile` was told, and the steps in plain text: override `train_step`, `compute_loss` ... to train otherwise."""
+
+    compiled = False
+    stop_training = False
+    optimizer = None
+    run_eagerly = False
+    history = None
+    _loss = _metrics_compiled = _loss_tracker = None
+
+    # compile -----------------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True):
+        """Say how to train.
+
+        Args:
+            optimizer: a name, config or Optimizer.
+            loss: a name, function or Loss; a list or dict of them for several outputs.
+            loss_weights: a factor for each output's loss.
+            metrics: names, functions or Metrics to report; by output for several outputs.
+            weighted_metrics: those that take sample weights into account.
+            run_eagerly: run the steps without compiling, for debugging.
+            steps_per_execution: how many steps are run in one call of the device.
+            jit_compile: "auto" or True compiles the steps; False runs them like run_eagerly.
+            auto_scale_loss: under mixed_float16, wrap the optimizer into a LossScaleOptimizer.
+
+        Raises ValueError for unknown names, with the nearest known ones.
+        """
+        check.one_of("jit_compile", jit_compile, ("auto", True, False))
+        loss_fn = None if loss is None else CompiledLoss(loss, loss_weights)
+        compiled_metrics = CompiledMetrics(metrics, weighted_metrics, loss)
+        optimizer = optimizers.get(optimizer)
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and not isinstance(
+                optimizer, optimizers.LossScaleOptimizer):
+            optimizer = optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        self.optimizer, self.loss, self.loss_weights = optimizer, loss, loss_weights
+        self.steps_per_execution = check.positive("steps_per_execution", steps_per_execution)
+        self.run_eagerly, self.jit_compile, self.auto_scale_loss = bool(run_eagerly), jit_compile, auto_scale_loss
+        object.__setattr__(self, "_loss", loss_fn)
+        object.__setattr__(self, "_metrics_compiled", compiled_metrics)
+        object.__setattr__(self, "_loss_tracker", metrics_module.Mean(name="loss"))
+        self._compile_told = {"optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+                              "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
+                              "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        object.__setattr__(self, "_steps", {})
+        self.stop_training = False
+        self.compiled = True
+
+    def get_compile_config(self) -> dict | None:
+        """What `compile` was told, for the file."""
+        if not self.compiled:
+            return None
+        return {k: registry.serialize(v) for k, v in self._compile_told.items()}
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile as a file says."""
+        config = {k: registry.deserialize(v) if k != "optimizer" else optimizers.get(v) for k, v in config.items()}
+        self.compile(**config)
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list:
+        """The loss tracker, the outputs' losses, the compiled metrics, and those in the model's attributes."""
+        found = []
+        if self.compiled:
+            found = [self._loss_tracker, *(self._loss.metrics if self._loss else ()), *self._metrics_compiled.metrics]
+        return list({id(m): m for m in [*found, *super().metrics]}.values())
+
+    @property
+    def metrics_names(self) -> list:
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Start every metric anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    def _require_compiled(self, what: str) -> None:
+        if not self.compiled:
+            raise ValueError(f"Call model.compile(optimizer=..., loss=...) before model.{what}().")
+
+    # the steps, in plain text --------------------------------------------------------------------------------------
+
+    def train_step(self, data):
+        """Forward, backward, update and metrics of one batch; returns the logs. Override it to train otherwise."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        variables = self.trainable_variables
+
+        def loss_fn():
+            y_pred = self(x, training=True)
+            loss = self._compute_loss(x, y, y_pred, sample_weight, True)
+            return self.optimizer.scale_loss(loss), loss, y_pred, _masks_of(y_pred)
+
+        if variables:
+            (_, loss, y_pred, masks), gradients = value_and_grad(loss_fn, variables)
+            self.optimizer.apply(gradients, variables)
+        else:
+            _, loss, y_pred, masks = loss_fn()
+        _put_masks(y_pred, masks)
+        self._loss_tracker.update_state(loss, sample_weight=_samples(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def test_step(self, data):
+        """Forward pass, loss and metrics of one batch; returns the logs."""
+        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        loss = self._compute_loss(x, y, y_pred, sample_weight, False)
+        self._loss_tracker.update_state(loss, sample_weight=_samples(x))
+        return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def predict_step(self, data):
+        """The outputs for one batch."""
+        return self(unpack_x_y_sample_weight(data)[0], training=False)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The total loss: the compiled one plus those that layers and regularizers added."""
+        total = None
+        if self._loss is not None:
+            total = self._loss(y, y_pred, sample_weight, self._output_names())
+        for value in self.losses:
+            value = jnp.asarray(value)
+            total = value if total is None else total + value.astype(total.dtype)
+        if total is None:
+            raise ValueError("There is nothing to minimize: compile() was given no loss, and no layer added one. "
+                             "Pass `loss` to compile(), or call add_loss in a layer.")
+        return jnp.mean(total) if total.ndim else total
+
+    def _compute_loss(self, x, y, y_pred, sample_weight, training):
+        if "training" in inspect.signature(type(self).compute_loss).parameters:
+            return self.compute_loss(x, y, y_pred, sample_weight, training=training)
+        return self.compute_loss(x, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        """Update the compiled metrics with a batch and return all results."""
+        if self._metrics_compiled is not None and y is not None:
+            self._metrics_compiled.update_state(y, y_pred, sample_weight, self._output_names())
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict:
+        """The values of all metrics by name."""
+        results = {}
+        compiled = self._metrics_compiled
+        if compiled is not None:
+            results = {m.name: m.result() for m in [self._loss_tracker, *(self._loss.metrics if self._loss else ())]}
+            results |= compiled.result()
+        known = {id(m) for m in compiled.metrics} if compiled is not None else set()
+        for metric in self.metrics:
+            if id(metric) not in known and metric.name not in results:
+                value = metric.result()
+                results.update(value if isinstance(value, dict) else {metric.name: value})
+        flat = {}
+        for name, value in results.items():
+            flat.update(value if isinstance(value, dict) else {name: value})
+        return flat
+
+    def _output_names(self):
+        return self.output_names if self.graph is not None else None
+
+    def stateless_compute_loss(self, trainable_variables, non_trainable_variables, metrics_variables, x=None, y=None,
+                               y_pred=None, sample_weight=None, training=True):
+        """`compute_loss` as a pure function: `(loss, (trainable, non_trainable, metrics) values)`."""
+        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
+        values = [[getattr(v, "raw", v) for v in g] for g in (trainable_variables, non_trainable_variables, metrics_variables)]
+        with Scope(sum(groups, []), sum(values, [])) as scope:
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=training)
+            return loss, tuple([scope.values[id(v)] for v in g] for g in groups)
+
+
+def _samples(x):
+    return next((a.shape[0] for a in tree.flatten(x) if a is not None and a.ndim), 1)
+
+
+def _masks_of(y_pred):
+    masks = tree.map_structure(context.mask_of, y_pred)
+    return masks if any(m is not None for m in tree.flatten(masks)) else None
+
+
+def _put_masks(y_pred, masks) -> None:
+    if masks is not None:
+        for output, mask in zip(tree.flatten(y_pred), tree.flatten(masks)):
+            if mask is not None:
+                context.put_mask(output, mask)

@@ -1,0 +1,258 @@
+"""The compiled steps of a model, and the one loop that runs them over data."""
+
+import collections
+import inspect
+import warnings
+
+import jax
+import numpy as np
+
+from cornu import data as data_module
+from cornu import dtypes, optimizers, tree
+from cornu.callbacks import Logs
+from cornu.data import ArraySource
+from cornu.lowering import prepare_cpu
+from cornu.symbolic import KerasTensor, infer
+from cornu.training.compiled import named_outputs
+from cornu.training.compiling import Compiling
+from cornu.training.step import Step
+from cornu.variable import structure
+
+_IN_FLIGHT = 32  # steps that may wait on the device before the loop waits for the oldest
+
+
+class Loop(Compiling):
+    """Steps made for the model's present variables, and run on every batch of a source."""
+
+    # the compiled steps ----------------------------------------------------------------------------------------------
+
+    def _step(self, kind: str) -> Step:
+        """The step of a kind for the model's present variables (which of them are trainable counts)."""
+        known = self.__dict__.setdefault("_steps", {})
+        found = known.get(kind)
+        if found is not None and found[0] == structure["version"] and found[1] == self.run_eagerly:
+            return found[2]
+        step = self._find_step(kind, known)
+        known[kind] = (structure["version"], self.run_eagerly, step)
+        return step
+
+    def _find_step(self, kind: str, steps: dict) -> Step:
+        trainable, others, running = self.trainable_variables, self.non_trainable_variables, self.metrics_variables
+        changing, fixed = list(others), list(trainable)
+        if kind != "predict":
+            changing += running
+        if kind == "train":
+            optimizer = [v for o in self._optimizers() for v in o.variables]
+            changing, fixed = [*trainable, *changing, *optimizer], []
+        key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), self.run_eagerly)
+        if key not in steps:
+            steps[key] = Step(self._runner(kind), changing, fixed, kind,
+                              jit=not self.run_eagerly and getattr(self, "jit_compile", "auto") is not False)
+        return steps[key]
+
+    def _optimizers(self) -> list:
+        """Every optimizer in the model's attributes (a GAN has two)."""
+        found = [v for v in self.__dict__.values() if isinstance(v, optimizers.Optimizer)]
+        return list({id(o): o for o in found}.values())
+
+    def _is_custom(self, kind: str) -> bool:
+        """Whether the step of a kind is the user's own."""
+        return getattr(type(self), f"{kind}_step") is not getattr(Compiling, f"{kind}_step")
+
+    def _runner(self, kind: str):
+        method = getattr(self, f"{kind}_step")
+        packed = self._is_custom(kind)
+
+        def run(data):
+            return _logs(method(_pack(data) if packed else data), kind)
+
+        if list(inspect.signature(method).parameters)[:1] != ["state"]:
+            return run
+
+        def run_stateful(data):  # Keras-on-JAX's form: train_step(self, state, data) -> (logs, state)
+            groups = [self.trainable_variables, self.non_trainable_variables]
+            if kind == "train":
+                groups.append(list(self.optimizer.variables))
+            if kind != "predict":
+                groups.append(self.metrics_variables)
+            logs, new = method(tuple([v.raw for v in g] for g in groups), _pack(data))
+            if kind == "predict":
+                groups = groups[1:2] if len(new) == len(groups[1]) else groups
+                new = [new] if len(groups) == 1 else new
+            for group, values in zip(groups, new):
+                for variable, value in zip(group, values):
+                    if value is not None:
+                        variable.assign(value)
+            return _logs(logs, kind)
+
+        return run_stateful
+
+    def _prepare(self, batch, kind: str) -> None:
+        """Build what is not built yet, from the shapes of a batch; nothing that is built is changed."""
+        prepare_cpu()
+        x, y, weight = batch
+        if kind == "predict":
+            y = weight = None
+        if not self.built:
+            self._build_from(x)
+        for optimizer in self._optimizers() if kind == "train" else ():
+            if optimizer is self.optimizer and not optimizer.built:
+                optimizer.build(self.trainable_variables)
+        if kind == "predict":
+            return
+        if self._is_custom(kind):
+            signature = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), (x, y, weight))
+            if not self.__dict__.get("_traced_steps", {}).get(kind):  # makes what a user's own step makes on first use
+                infer(lambda data: (self._runner(kind)(data), None)[1], (signature,), {}, f"{kind}_step")
+                self.__dict__.setdefault("_traced_steps", {})[kind] = True
+        elif y is not None:
+            self._bind_metrics(x, y)
+
+    def _build_from(self, x) -> None:
+        shapes = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
+        symbolic = [t for t in tree.flatten(shapes) if t is not None]
+        if any(t.dtype == "string" for t in symbolic):
+            self(x)
+        else:
+            self._maybe_build((shapes,), {})
+            if not all(layer.built for layer in self._flatten_layers()):
+                infer(self._traced, (shapes,), {}, self.name)
+
+    def _bind_metrics(self, x, y) -> None:
+        """Make the compiled losses' and metrics' variables, from the shapes of targets and outputs."""
+        loss, compiled = self._loss, self._metrics_compiled
+        if (loss is None or loss.by_name is not None) and compiled.made is not None:
+            return
+        if self.graph is not None:
+            y_pred = self.graph.output_structure
+        else:
+            shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
+            y_pred = infer(self._traced, (shapes,), {}, self.name)
+        targets = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), y)
+        if loss is not None:
+            loss.bind(list(named_outputs(y_pred, self._output_names())))
+        compiled.bind(targets, y_pred, self._output_names())
+
+        def update(y, y_pred):
+            compiled.update_state(y, y_pred, None, self._output_names())
+
+        infer(update, (targets, y_pred), {}, "metrics")  # metrics that make their variables on first use make them now
+
+    # the loop --------------------------------------------------------------------------------------------------------
+
+    def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None):
+        """Run a step on every batch of a source; returns the last logs. The heart of fit, evaluate and predict."""
+        step = self._step(kind)
+        began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
+        hears_begin, hears_end = (bool(callbacks.listeners[f"on_{kind}_batch_{edge}"]) for edge in ("begin", "end"))
+        flying, output = collections.deque(), None
+        for index, output in self._outputs(kind, step, source, seed, epoch, limit, began if hears_begin else None):
+            if collect is not None:
+                collect(output)
+            if hears_end:
+                ended(index, Logs({"outputs": output} if kind == "predict" else output))
+            flying.append(output)
+            if len(flying) > _IN_FLIGHT:
+                jax.block_until_ready(flying.popleft())
+            if kind == "train" and self.stop_training:
+                break
+        if output is None:
+            raise ValueError(f"The data gave no batch for {kind}ing: it is empty or used up.")
+        return output
+
+    def _outputs(self, kind, step, source, seed, epoch, limit, began):
+        """Pairs of the last batch's number and the step's output, one per dispatch."""
+        count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
+        if isinstance(source, ArraySource):
+            index = 0
+            held = self._resident(source, kind) if step.jit and not source.text else None
+            for turn, start, stop in source.passes(epoch, limit):
+                if held is not None:
+                    yield from self._resident_outputs(step, source, held, (seed, turn), (start, stop), index, count, began)
+                else:
+                    yield from self._streamed(step, source.epoch(seed, turn, start, stop), index, began)
+                index += stop - start
+            return
+        yield from self._streamed(step, source.epoch(seed, epoch, limit=limit), 0, began)
+
+    def _streamed(self, step, batches, index, began):
+        for index, batch in enumerate(batches, index):
+            if began is not None:
+                began(index, Logs())
+            yield index, step(self._adapt(batch))
+
+    def _resident_outputs(self, step, source, arrays, turn, part, index, count, began):
+        """The batches start to stop of one pass over arrays on the device, `count` of them per dispatch."""
+        order = source.order(*turn)
+        order = None if order is None else jax.device_put(order)
+        (start, stop), size = part, source.batch_size
+        cursor = jax.device_put(np.int32(start * size))
+        whole = min(source.samples // size, stop)
+        rest = source.samples - whole * size if stop > whole else 0
+        while start < whole:
+            now = count if start + count <= whole else 1
+            if began is not None:
+                began(index, Logs())
+            output, cursor = step.gathered(arrays, order, cursor, size, now)
+            if rest and index == 0:  # the last, smaller batch: its executable is made while the epoch runs
+                step.prepare_gathered(arrays, order, rest)
+            start, index = start + now, index + now
+            yield index - 1, output
+        if rest:
+            if began is not None:
+                began(index, Logs())
+            yield index, step.gathered(arrays, order, cursor, rest)[0]
+
+    def _resident(self, source, kind: str):
+        """The source's arrays on the device, or None where they do not fit there or lie in a file."""
+        if getattr(source, "held", None) is None:
+            data = source.data[:1] + (None, None) if kind == "predict" else source.data
+            leaves = [a for a in tree.flatten(data) if a is not None]
+            size = sum(a.nbytes for a in leaves)
+            if any(isinstance(a, np.memmap) for a in leaves) or size > _device_room():
+                return None
+            source.held = jax.tree.map(_to_device, self._adapt(data))
+        return source.held
+
+    def _adapt(self, batch):
+        """Fit images to a model that declares flat inputs, as old tutorials do."""
+        x = batch[0]
+        if self.graph is None or not hasattr(x, "shape") or len(self.graph.inputs) != 1:
+            return batch
+        wanted = self.graph.inputs[0].shape
+        if len(wanted) == 2 and x.ndim > 2 and wanted[1] == int(np.prod(x.shape[1:])) and x.shape[-1] != wanted[1]:
+            if not self.__dict__.get("_told_flattened"):
+                self._told_flattened = True
+                warnings.warn(f"Samples of shape {tuple(x.shape[1:])} were flattened to ({wanted[1]},), the input that model "
+                              f"{self.name!r} declares. Add a Flatten layer to silence this.", stacklevel=2)
+            x = x.reshape(x.shape[0], wanted[1])
+            return (x, *batch[1:])
+        return batch
+
+
+def _logs(logs, kind: str):
+    if kind == "predict":
+        return logs
+    if logs is None:
+        raise ValueError(f"{kind}_step returned None. It must return a dict of logs, such as {{'loss': loss}}.")
+    return {k: getattr(v, "raw", v) for k, v in logs.items()} if isinstance(logs, dict) else {"loss": logs}
+
+
+def _pack(data):
+    return data_module.pack_x_y_sample_weight(*data)
+
+
+def _dtype(array) -> str:
+    kind = getattr(array.dtype, "kind", "")
+    return "string" if kind in ("O", "S", "U", "T") else dtypes.standardize(array.dtype)
+
+
+def _device_room() -> float:
+    """How many bytes of data may stay on the device: all on a CPU, a quarter of an accelerator's memory."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit", float("inf")) / 4 if jax.default_backend() != "cpu" else float("inf")
+
+
+def _to_device(array):
+    """A host array on the device; on a CPU without a copy where its address allows it."""
+    return jax.device_put(array) if isinstance(array, np.ndarray) else array
