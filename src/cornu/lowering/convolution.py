@@ -165,9 +165,10 @@ def _few_input_gradient(g, w, geo):
 
 def _few_kernel_gradient(x, g, geo):
     """One product of long rows: 1.1 ms for MNIST's first layer, XLA's 1.6."""
-    rows = _rows(x, geo)
-    w = rows.reshape(-1, math.prod(rows.shape[2:])) @ g.reshape(-1, g.shape[-1])
-    return w.reshape(*geo.window, x.shape[-1], -1)
+    def product(x, g):
+        rows = _rows(x, geo)
+        return rows.reshape(-1, math.prod(rows.shape[2:])) @ g.reshape(-1, g.shape[-1])
+    return island(product)(x, g).reshape(*geo.window, x.shape[-1], -1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

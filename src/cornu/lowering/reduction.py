@@ -15,7 +15,8 @@ def sum_leading(x):
     if x.ndim < 3 or not on_cpu():
         return jnp.sum(x, tuple(range(x.ndim - 1)))
     last = x.shape[-2:]
-    return island(lambda rows: jnp.sum(jnp.sum(rows, 0).reshape(last), 0))(x.reshape(-1, last[0] * last[1]))
+    # The reshape is inside, else XLA computes `x` twice: once in this shape, once for its other users.
+    return island(lambda x: jnp.sum(jnp.sum(x.reshape(-1, last[0] * last[1]), 0).reshape(last), 0))(x)
 
 
 @jax.custom_vjp
