@@ -78,7 +78,7 @@ def _is_chain(model) -> bool:
 def _rows(model, connected, show_trainable, expand_nested, layer_range, indent=""):
     shown = list(model.operations if connected else model.layers)
     for operation in _range(shown, layer_range):
-        rank = [f"{indent}{operation.name} ({_type(operation)})", _shape(operation), _params(operation)]
+        rank = [f"{indent}{operation.name} ({type_name(operation)})", _shape(operation), _params(operation)]
         if connected:
             rank.append(_connections(operation, model))
         if show_trainable:
@@ -89,7 +89,8 @@ def _rows(model, connected, show_trainable, expand_nested, layer_range, indent="
             yield from _rows(operation, connected, show_trainable, expand_nested, None, indent + "└ ")
 
 
-def _type(operation) -> str:
+def type_name(operation) -> str:
+    """The class of a layer, or the name of an operation as a class's."""
     return type(operation).__name__ if type(operation).__name__ != "OpCall" else "".join(
         p.title() for p in operation.fn.__name__.split("_"))
 
