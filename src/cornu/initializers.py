@@ -185,8 +185,8 @@ class VarianceScaling(_Random):
         mode: what n counts: "fan_in", "fan_out" or "fan_avg".
         distribution: "truncated_normal", "untruncated_normal" or "uniform".
         seed: an integer, a SeedGenerator, or None.
-        input_axes, output_axes: the axes of the weight that inputs and outputs are counted along; the last but one
-            and the last by default, times the sizes of all others.
+        input_axes, output_axes: the axes of the weight that inputs and outputs are counted along; by default the last
+            but one and the last, times the sizes of all others.
     """
 
     def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed=None,
@@ -222,9 +222,8 @@ def compute_fans(shape, input_axes=None, output_axes=None) -> tuple:
             return (shape[0],) * 2 if shape else (1, 1)
         field = math.prod(shape[:-2])
         return shape[-2] * field, shape[-1] * field
-    axes = [{a % len(shape) for a in ((axes,) if isinstance(axes, int) else axes)} for axes in (input_axes, output_axes)]
-    field = math.prod(d for i, d in enumerate(shape) if i not in axes[0] | axes[1])
-    return tuple(math.prod(shape[a] for a in group) * field for group in axes)
+    groups = ((axes,) if isinstance(axes, int) else axes for axes in (input_axes, output_axes))
+    return tuple(math.prod(shape[a] for a in group) for group in groups)
 
 
 def _scaling(name, scale, mode, distribution, doc):

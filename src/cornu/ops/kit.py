@@ -48,6 +48,15 @@ def inexact(x: Any):
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtypes.config.floatx())
 
 
+def known(name: str, x: Any, instead: str):
+    """The argument as an array with values; ValueError where it has none: symbolic, or traced by jit."""
+    x = tensor(x)
+    if isinstance(x, jax.core.Tracer):
+        raise ValueError(f"{name}: the shape of the result depends on values, which symbolic tensors do not have, nor "
+                         f"tensors under jit.\n{instead}")
+    return x
+
+
 def integers(value) -> Any:
     """Sizes or axes given as an int, a list or an array, as an int or a tuple; symbolic sizes pass."""
     if value is None or isinstance(value, int) or not hasattr(value, "__iter__"):

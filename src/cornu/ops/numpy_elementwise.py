@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from cornu.ops.kit import binary, bitwise, inexact, operand, public, tensor, unary
+from cornu.ops.kit import binary, bitwise, inexact, known, operand, public, tensor, unary
 from cornu.symbolic import op
 
 # Of one tensor -------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def where(condition, x1=None, x2=None):
     if (x1 is None) != (x2 is None):
         raise ValueError("where: pass both `x1` and `x2`, or neither of them.")
     if x1 is None:
-        return jnp.where(tensor(condition))
+        return jnp.where(known("where", condition, "Pass `x1` and `x2`, to choose from them."))
     return jnp.where(operand(condition), operand(x1), operand(x2))
 
 

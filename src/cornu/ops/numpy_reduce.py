@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu import dtypes
-from cornu.ops.kit import cumulative, inexact, integers, operand, public, quantiles, reduction, tensor, to_sparse
+from cornu.ops.kit import cumulative, inexact, integers, known, operand, public, quantiles, reduction, tensor, to_sparse
 from cornu.symbolic import op
 
 all = reduction("all", "Whether all values are nonzero.")
@@ -227,7 +227,8 @@ def unique(x, sorted=True, return_index=False, return_inverse=False, return_coun
         size: how many to give, which jit and symbolic tensors need; missing ones are filled up.
         fill_value: with this value, or with the smallest one for None.
     """
-    return jnp.unique(tensor(x), return_index, return_inverse, return_counts, axis, sorted=sorted, size=size,
+    x = known("unique", x, "Pass `size`, the number of values to give.") if size is None else tensor(x)
+    return jnp.unique(x, return_index, return_inverse, return_counts, axis, sorted=sorted, size=size,
                       fill_value=fill_value)
 
 

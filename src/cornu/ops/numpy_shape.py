@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, dtypes
-from cornu.ops.kit import integers, operand, public, tensor, unary
+from cornu.ops.kit import integers, known, operand, public, tensor, unary
 from cornu.symbolic import op
 
 
@@ -439,7 +439,7 @@ def take_along_axis(x, indices, axis=None):
 @op
 def nonzero(x):
     """The indices of the values that are not 0, as a tuple with a tensor for each axis."""
-    return jnp.nonzero(tensor(x))
+    return jnp.nonzero(known("nonzero", x, "Use `where(x != 0, a, b)` to choose values."))
 
 
 @op
