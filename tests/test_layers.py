@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
-from layer_table import ROWS
+from layer_table import ROWS, TRAINING
 
 import cornu
 from cornu.testing import check_layer
@@ -198,3 +198,242 @@ class TestRow:
         values, _ = inputs_of(str(row))
         check_layer(getattr(cornu.layers, row.name), kwargs_of(row, cornu), row.shape,
                     inputs=values if isinstance(row.shape, list) else values[0], call_kwargs=row.call)
+
+
+# properties of some rows only --------------------------------------------------------------------------------------
+
+
+def _both_layouts():
+    for row in ROWS:
+        parameters = inspect.signature(getattr(cornu.layers, row.name).__init__).parameters
+        if "data_format" in parameters and "data_format" not in row.kwargs and not isinstance(row.shape, list) \
+                and len(row.shape) > 2 and not row.mask and row.name not in ("Flatten",) \
+                and not callable(row.kwargs.get("layer")):
+            yield row
+
+
+@pytest.mark.parametrize("row", list(_both_layouts()), ids=str)
+def test_channels_first_is_channels_last_transposed(row):
+    values, _ = inputs_of(str(row))
+    last = made(row, cornu)
+    first = made(row._replace(kwargs={**row.kwargs, "data_format": "channels_first"}), cornu)
+    axis = 2 if "ConvLSTM" in row.name else 1
+    moved = np.moveaxis(values[0], -1, axis)
+    expected, _ = last(values[0]), first(moved)
+    first.set_weights(last.get_weights())
+    outputs = first(moved, **row.call)
+    expected = last(values[0], **row.call)
+    for a, b in zip(jax.tree.leaves(outputs), jax.tree.leaves(expected), strict=True):
+        spatial = b.ndim > 2
+        close(a, jnp.moveaxis(b, -1, a.ndim - (values[0].ndim - axis)) if spatial else b, row.tolerance)
+
+
+@pytest.mark.parametrize("row", ROWS[::15], ids=str)
+def test_no_tracer_leaks(row):
+    layer, (values, masks) = ours(row), inputs_of(str(row))
+    pure = cornu.functional(lambda: run(layer, cornu, row, values, masks), layer.variables)
+    with jax.checking_leaks():
+        jax.jit(pure)([v.value for v in layer.variables])
+
+
+@pytest.mark.parametrize("name", sorted({r.name for r in ROWS if r.call == TRAINING and "seed" in r.kwargs}))
+def test_noise_is_new_each_time_and_the_same_for_a_seed(name):
+    row = next(r for r in ROWS if r.name == name and "seed" in r.kwargs)
+    values, _ = inputs_of(str(row))
+    one, two = made(row, cornu), made(row, cornu)
+    first, second = one(values[0], **TRAINING), one(values[0], **TRAINING)
+    np.testing.assert_array_equal(first, two(values[0], **TRAINING))
+    assert not np.array_equal(first, second)
+
+
+# what the table cannot say -----------------------------------------------------------------------------------------
+
+
+X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+
+
+def test_lora_adds_a_thin_product_and_is_saved_as_a_plain_layer():
+    dense, plain_dense, store = cornu.layers.Dense(3, lora_rank=2, lora_alpha=4), cornu.layers.Dense(3), {}
+    dense.build((2, 4)), plain_dense.build((2, 4))
+    dense.lora_kernel_b.assign(np.ones((2, 3)))
+    kernel = np.asarray(dense.kernel) + 2.0 * np.asarray(dense.lora_kernel_a) @ np.ones((2, 3))
+    np.testing.assert_allclose(dense(X), X @ kernel, rtol=1e-5, atol=1e-5)
+    dense.save_own_variables(store)
+    plain_dense.load_own_variables(store)
+    np.testing.assert_allclose(plain_dense(X), dense(X), rtol=1e-5, atol=1e-5)
+    dense.load_own_variables(store)
+    np.testing.assert_allclose(plain_dense(X), dense(X), rtol=1e-5, atol=1e-5)
+
+
+def test_lora_may_be_enabled_later():
+    dense = cornu.layers.Dense(3)
+    dense.build((2, 4))
+    before = dense(X)
+    dense.enable_lora(2)
+    np.testing.assert_array_equal(dense(X), before)
+    assert [v.name for v in dense.trainable_variables] == ["bias", "lora_kernel_a", "lora_kernel_b"]
+    with pytest.raises(ValueError, match="already"):
+        dense.enable_lora(2)
+
+
+def test_einsum_dense_takes_the_bias_of_an_axis_of_the_input():
+    layer = cornu.layers.EinsumDense("abc,bd->adc", (3, None), bias_axes="dc")
+    assert layer(np.ones((2, 4, 5))).shape == (2, 3, 5) and layer.bias.shape == (3, 5)
+
+
+@pytest.mark.parametrize("axis", [1, 2, [1, 2], [0, 2]])
+def test_rms_normalization_over_any_axis(axis):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    layer = cornu.layers.RMSNormalization(axis=axis, epsilon=0.1)
+    layer(x)
+    scale = np.arange(1.0, 1 + layer.scale.size).reshape(layer.scale.shape)
+    layer.scale.assign(scale)
+    axes = tuple(np.atleast_1d(axis))
+    scale = scale.reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
+    np.testing.assert_allclose(layer(x), scale * x / np.sqrt((x**2).mean(axes, keepdims=True) + 0.1), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*rms_scaling")
+def test_rms_scaling_of_layer_normalization_is_keras_s():
+    theirs, mine = keras.layers.LayerNormalization(rms_scaling=True), cornu.layers.LayerNormalization(rms_scaling=True)
+    assert plain(mine.get_config()) == plain(theirs.get_config())
+    close(mine(X), theirs(X), 1e-5)
+    assert [w.name for w in mine.weights] == ["gamma"]
+
+
+def test_spectral_normalization_reaches_the_greatest_singular_value():
+    layer = cornu.layers.SpectralNormalization(cornu.layers.Dense(3), power_iterations=20)
+    layer(X, training=True)
+    assert np.linalg.svd(np.asarray(layer.layer.kernel))[1][0] == pytest.approx(1.0, abs=1e-3)
+    layer(X), layer(X, training=True)
+    assert [w.name for w in layer.weights] == ["kernel", "vector_u", "bias"]
+
+
+@pytest.mark.parametrize("tokens", [[[7]], [[0, -1]]])
+def test_tokens_that_the_table_lacks_are_refused(tokens):
+    layer = cornu.layers.Embedding(7, 3, name="words")
+    with pytest.raises(ValueError, match="words.*tokens 0 to 6"):
+        layer(np.array(tokens))
+    assert np.isnan(jax.jit(lambda t: layer(t))(np.array(tokens))).any()
+
+
+def test_an_embedding_starts_from_given_weights_and_reads_float_tokens_exactly():
+    table = np.arange(600.0).reshape(300, 2)
+    layer = cornu.layers.Embedding(300, 2, weights=table, dtype="mixed_bfloat16")
+    np.testing.assert_array_equal(layer(np.array([[257.0]])), table[[[257]]].astype(jnp.bfloat16))
+    assert "weights" not in layer.get_config()
+
+
+def test_a_lambda_passes_what_its_function_takes():
+    layer = cornu.layers.Lambda(lambda x, training=None, factor=1: x * factor * (2 if training else 1),
+                                arguments={"factor": 3})
+    np.testing.assert_allclose(layer(X, training=True), 6 * X, rtol=1e-6)
+    assert cornu.layers.Lambda(lambda x: x[:, :2], output_shape=(2,))(cornu.Input((4,))).shape == (None, 2)
+    with pytest.raises(ValueError, match="Define a named"):
+        layer.get_config()
+
+
+def halve(x, mask=None):
+    return x / 2
+
+
+def test_a_named_function_in_a_lambda_is_saved_by_its_name():
+    layer = cornu.layers.Lambda(halve, mask=lambda x, mask: mask)
+    x = jnp.ones((1, 2, 3))
+    x._keras_mask = jnp.array([[True, False]])
+    np.testing.assert_array_equal(layer(x)._keras_mask, x._keras_mask)
+    config = cornu.layers.Lambda(halve).get_config()
+    with cornu.utils.custom_object_scope({"halve": halve}):
+        np.testing.assert_allclose(cornu.layers.Lambda.from_config(config)(X), X / 2)
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate", "dot"])
+def test_merging_functions_are_their_layers(name):
+    kwargs = {"axes": 1} if name == "dot" else {}
+    layer = getattr(cornu.layers, name.capitalize())(**kwargs)
+    np.testing.assert_array_equal(getattr(cornu.layers, name)([X, X + 1], **kwargs), layer([X, X + 1]))
+
+
+def test_softmax_does_not_see_what_is_masked():
+    x, mask = X[:, :3], np.array([[True, False, True], [False, False, True]])
+    theirs = keras.layers.Softmax()(x, mask=mask)
+    close(cornu.layers.Softmax()(x, mask=jnp.asarray(mask)), theirs, 1e-6)
+
+
+def test_batch_normalization_of_a_masked_batch_ignores_it():
+    x, mask = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32"), np.array([[1, 1, 0], [1, 0, 0]], bool)
+    layer = cornu.layers.BatchNormalization(momentum=0.0)
+    layer(x, training=True, mask=jnp.asarray(mask))
+    np.testing.assert_allclose(layer.moving_mean, x[mask].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_variance, x[mask].var(0), rtol=1e-5)
+
+
+# what is refused ---------------------------------------------------------------------------------------------------
+
+
+def of(name, *args, **kwargs):
+    return lambda: getattr(cornu.layers, name)(*args, **kwargs)
+
+
+ERRORS = [  # how a layer is made, the shape it is called on, and what the error says
+    (of("Dense", 0), (2, 3), "units.*integer > 0"),
+    (of("Dense", "3"), (2, 3), "units.*Received: '3'"),
+    (of("Dense", 3, quantization_config="int8"), (2, 3), "quantized"),
+    (of("Dense", 3), (3,), "rank at least 2"),
+    (of("EinsumDense", "ab->ac", 3), (2, 3), "not of the form"),
+    (of("EinsumDense", "ab,bc->ac", 3), (2, 3, 4), "does not fit 'ab'"),
+    (of("EinsumDense", "abc,cd->abd", (5, 3)), (2, 4, 6), "axis 'b'.*4 in the input, but 5"),
+    (of("EinsumDense", "ab,bc->ac", 3, bias_axes="x"), (2, 3), "bias_axes='x'"),
+    (of("Embedding", 0, 3), (2,), "input_dim"),
+    (of("Lambda", 3), (2, 3), "callable"),
+    (of("Wrapper", 3), (2, 3), "must be a Layer"),
+    (of("Activation", "rellu"), (2, 3), "Did you mean 'relu"),
+    (of("ReLU", negative_slope=-1), (2, 3), "negative_slope"),
+    (of("LeakyReLU", None), (2, 3), "negative_slope"),
+    (of("Dropout", 1.5), (2, 3), "rate.*between 0 and 1"),
+    (of("Dropout", None), (2, 3), "rate"),
+    (of("Dropout", 0.5, noise_shape=3), (2, 3), "noise_shape"),
+    (of("Dropout", 0.5, seed=-1), (2, 3), "seed"),
+    (of("GaussianDropout", 1.0), (2, 3), "below 1"),
+    (of("AlphaDropout", 1), (2, 3), "below 1"),
+    (of("GaussianNoise", -1.0), (2, 3), "stddev"),
+    (of("SpatialDropout2D", 0.5), (2, 3, 4), "rank 4"),
+    (of("SpatialDropout2D", 0.5, data_format="channels_middle"), (2, 3, 4, 5), "data_format"),
+    (of("Add"), (2, 3), "takes a list"),
+    (of("Add"), [(2, 3), (2, 4)], r"do not broadcast.*\(2, 4\)"),
+    (of("Add"), [(2, 3), (3, 3)], "batch sizes"),
+    (of("Subtract"), [(2, 3)] * 3, "exactly 2 inputs"),
+    (of("Concatenate"), [(2, 3), (3, 3)], "batch sizes"),
+    (of("Concatenate", axis=1), [(2, 3, 4), (2, 3, 5)], "all other sizes must be equal"),
+    (of("Concatenate", axis=4), [(2, 3), (2, 3)], "axis 4 does not exist"),
+    (of("Dot", "a"), [(2, 3), (2, 3)], "axes"),
+    (of("Dot", 0), [(2, 3), (2, 3)], "not the batch"),
+    (of("Dot", 1), [(2, 3), (2, 4)], r"\[3, 4\], but must be equal"),
+    (of("Reshape", (5,)), (2, 3), "do not fit"),
+    (of("Reshape", (-1, 4)), (2, 3), "do not fit"),
+    (of("Reshape", (-1, -1)), (2, 3), "at most one -1"),
+    (of("Permute", (0, 1)), (2, 3, 4), "dims"),
+    (of("RepeatVector", 0), (2, 3), "n` must be an integer > 0"),
+    (of("Cropping1D", 2), (2, 4, 3), "leaves nothing"),
+    (of("Cropping2D", ((1, 2), 3, 4)), (2, 4, 4, 3), "2 pairs"),
+    (of("ZeroPadding2D", -1), (2, 4, 4, 3), "padding"),
+    (of("UpSampling1D", (2,)), (2, 4, 3), "size"),
+    (of("UpSampling2D", 2, interpolation="area"), (2, 4, 4, 3), "interpolation"),
+    (of("BatchNormalization", momentum=2), (2, 3), "momentum"),
+    (of("BatchNormalization", axis=[1, 2]), (2, 3, 4), "one integer"),
+    (of("BatchNormalization", axis=3), (2, 3), "axis 3 does not exist"),
+    (of("BatchNormalization", renorm=True, renorm_clipping={"max": 1}), (2, 3), "rmin, rmax and dmax"),
+    (of("LayerNormalization", axis=[1, 4]), (2, 3, 4), "axis 4 does not exist"),
+    (of("GroupNormalization", groups=2), (2, 3), "not divisible"),
+    (of("GroupNormalization", groups=0), (2, 3), "groups"),
+    (of("UnitNormalization", axis="last"), (2, 3), "axis"),
+    (of("SpectralNormalization", 3), (2, 3), "must be a Layer"),
+    (lambda: cornu.layers.SpectralNormalization(cornu.layers.Flatten()), (2, 3), "neither a weight"),
+]
+
+
+@pytest.mark.parametrize("make, shape, message", ERRORS, ids=[f"{i}-{m[:20]}" for i, (_, _, m) in enumerate(ERRORS)])
+def test_bad_input_is_named(make, shape, message):
+    with pytest.raises(ValueError, match=message) as found:
+        make()([np.ones(s, "float32") for s in shape] if isinstance(shape, list) else np.ones(shape, "float32"))
+    assert len(str(found.value).splitlines()) <= 12

@@ -298,6 +298,8 @@ class Embedding(_LowRank):
     def call(self, inputs):
         if not isinstance(inputs, jax.core.Tracer):
             self.check_tokens(inputs)
+        elif jnp.issubdtype(inputs.dtype, jnp.signedinteger):  # NaN too, and not the table's last rows
+            inputs = jnp.where(inputs < 0, self.input_dim, inputs)
         rows = jnp.take(self.embeddings.value, inputs, axis=0, mode="fill")
         if self.lora_enabled:
             rows = rows + self._lora_scale * (jnp.take(self.lora_embeddings_a.value, inputs, axis=0, mode="fill")
