@@ -69,7 +69,8 @@ def compiler_options(platform: str | None = None, kind: str = "train") -> dict:
 def _takes(name: str, value: str) -> bool:
     """Whether XLA takes an option: compiles a program of one addition with it, 25 ms, once in a process."""
     try:
-        jax.jit(lambda x: x + 1, compiler_options={name: value}, device=jax.devices("cpu")[0]).lower(0.0).compile()
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            jax.jit(lambda x: x + 1, compiler_options={name: value}).lower(0.0).compile()
         return True
     except Exception:  # JaxRuntimeError; the name of its class has changed between releases
         return False

@@ -1,0 +1,184 @@
+"""The CPU's ways against XLA's portable ones: outputs and gradients, then the platform's own switches."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cornu import lowering
+from cornu.lowering import platform
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape, dtype="float32"):
+    return jnp.asarray(RNG.standard_normal(shape), dtype)
+
+
+def with_gradients(fn, inputs, where):
+    """The output of `fn` and its gradients for all inputs, traced as for a platform."""
+    def both(inputs):
+        with lowering.lowering_for(where):
+            y, pull = jax.vjp(fn, *inputs)
+            return y, *pull(jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
+    return jax.jit(both)(inputs)
+
+
+def agree(fn, *inputs, tolerance=2e-5):
+    for ours, xla in zip(with_gradients(fn, inputs, "cpu"), with_gradients(fn, inputs, "plain")):
+        assert ours.dtype == xla.dtype
+        np.testing.assert_allclose(np.asarray(ours, "float64"), np.asarray(xla, "float64"), tolerance,
+                                   tolerance * max(1, np.abs(xla).max(initial=0)))
+
+
+# shape of x, shape of the kernel, strides, padding, dilation, groups
+CONVOLUTIONS = [
+    ((2, 9, 8, 5), (3, 3, 5, 4), 1, "valid", 1, 1),
+    ((2, 9, 8, 5), (3, 2, 5, 4), 2, "same", 1, 1),
+    ((2, 9, 8, 1), (3, 3, 1, 4), (2, 1), "same", 1, 1),
+    ((2, 9, 8, 3), (3, 3, 3, 4), 1, "valid", 2, 1),
+    ((2, 9, 9, 6), (2, 2, 6, 4), 2, "valid", 1, 1),
+    ((2, 9, 8, 5), (3, 3, 5, 4), 1, ((2, 2), (3, 0)), 1, 1),
+    ((2, 9, 8, 8), (3, 3, 2, 12), 1, "same", 2, 4),
+    ((2, 9, 8, 40), (3, 3, 8, 20), 2, "same", 1, 5),
+    ((2, 9, 8, 4), (3, 3, 1, 8), 2, "same", 1, 4),
+    ((1, 2, 2, 5), (3, 3, 5, 4), 1, "same", 1, 1),
+    ((2, 9, 1), (4, 1, 3), 2, "same", 1, 1),
+    ((2, 9, 6), (3, 6, 3), 1, ((4, 0),), 2, 1),
+    ((2, 5, 6, 4, 1), (3, 2, 3, 1, 3), 1, "same", 1, 1),
+    ((2, 5, 6, 4, 4), (3, 2, 3, 2, 6), 2, "same", 1, 2),
+]
+
+
+@pytest.mark.parametrize("row", CONVOLUTIONS, ids=str)
+def test_conv(row):
+    x, kernel, *where = row
+    agree(lambda x, k: lowering.conv(x, k, *where), normal(*x), normal(*kernel))
+
+
+@pytest.mark.parametrize("shape, kernel, strides, dilation", [
+    ((2, 7, 8, 3), (3, 3, 3, 2), 2, 1), ((2, 7, 8, 3), (5, 2, 3, 1), 1, 2), ((2, 9, 4), (3, 4, 1), 1, 1)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_depthwise(shape, kernel, strides, dilation, padding):
+    agree(lambda x, k: lowering.depthwise_conv(x, k, strides, padding, dilation), normal(*shape), normal(*kernel))
+
+
+@pytest.mark.parametrize("window, strides, padding, extra, dilation", [
+    (3, 2, "same", None, 1), (2, 3, "valid", None, 1), (3, 2, "same", 1, 1), (3, 1, "valid", 0, 2), (4, 2, "valid", 1, 1)])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_conv_transpose(window, strides, padding, extra, dilation, rank):
+    x, kernel = normal(2, *(3, 2, 4)[:rank], 5), normal(*(window,) * rank, 4, 5)
+    agree(lambda x, k: lowering.conv_transpose(x, k, strides, padding, extra, dilation), x, kernel)
+
+
+@pytest.mark.parametrize("window, strides", [(2, None), (3, 2), (3, 1), ((1, 5), None), (5, None), (40, 1)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("pool", [lowering.max_pool, lowering.average_pool])
+def test_pool(pool, window, strides, padding):
+    if window == 40 and padding == "valid":
+        pytest.skip("the window does not fit")
+    ties = jnp.round(jax.nn.relu(normal(2, 11, 10, 3)) * 2)  # many equal values: the first one has the gradient
+    agree(lambda x: pool(x, window, strides, padding), ties)
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 3), (2, 5, 6, 4, 2)], ids=str)
+@pytest.mark.parametrize("pool", [lowering.max_pool, lowering.average_pool])
+def test_pool_of_other_ranks(pool, shape):
+    agree(lambda x: pool(x, 2), normal(*shape))
+    agree(lambda x: pool(x, 3, 2, "same"), normal(*shape))
+
+
+def test_average_of_same_padding_by_hand():
+    assert lowering.average_pool(jnp.asarray([[[1.0], [2.0], [4.0]]]), 2, 2, "same").ravel().tolist() == [1.5, 4.0]
+
+
+@pytest.mark.parametrize("fn", [
+    lambda x, k: lowering.conv(x, k, 2, "same", data_format="channels_first"),
+    lambda x, k: lowering.conv_transpose(x, jnp.swapaxes(k, -1, -2), 2, "same", data_format="channels_first"),
+    lambda x, k: lowering.max_pool(x, 2, data_format="channels_first") * k.sum(),
+    lambda x, k: lowering.average_pool(x, 3, 2, "same", data_format="channels_first") * k.sum(),
+    lambda x, k: lowering.bias_add(x, k[0, 0, 0], "channels_first")], ids=["conv", "transpose", "max", "average", "bias"])
+def test_channels_first(fn):
+    agree(fn, normal(2, 6, 7, 8), normal(3, 3, 6, 6))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_low_precision(dtype):
+    x, kernel = normal(2, 8, 8, 4, dtype=dtype), normal(3, 3, 4, 4, dtype=dtype)
+    agree(lambda x, k: lowering.max_pool(lowering.conv(x, k, 1, "same"), 2), x, kernel, tolerance=2e-2)
+
+
+def test_empty_and_tiny():
+    kernel = normal(3, 3, 4, 5)
+    assert lowering.conv(jnp.zeros((0, 8, 8, 4)), kernel, 1, "same").shape == (0, 8, 8, 5)
+    assert lowering.max_pool(jnp.zeros((0, 8, 8, 4)), 2).shape == (0, 4, 4, 4)
+    assert lowering.conv(normal(1, 1, 1, 4), kernel, 1, "same").shape == (1, 1, 1, 5)
+    assert jax.eval_shape(lambda x: lowering.conv(x, kernel, 2), jnp.zeros((3, 9, 9, 4))).shape == (3, 4, 4, 5)
+
+
+@pytest.mark.parametrize("fn", [lambda x, k: lowering.conv(x, k, 2, "same"),
+                                lambda x, k: lowering.conv_transpose(x, k, 2, "same"),
+                                lambda x, k: lowering.average_pool(x, 3, 2) * k.sum()],
+                         ids=["conv", "transpose", "pool"])
+def test_second_order(fn):
+    def curvature(x, kernel):
+        return jnp.sum(jax.grad(lambda k: jnp.sum(fn(x, k) ** 3))(kernel) ** 2)
+    agree(jax.grad(curvature), normal(2, 6, 6, 3), normal(3, 3, 3, 3), tolerance=1e-4)
+
+
+def test_vmap():
+    x, kernel = normal(3, 2, 7, 7, 4), normal(3, 3, 4, 5)
+    each = jnp.stack([lowering.conv(a, kernel) for a in x])
+    np.testing.assert_allclose(jax.vmap(lambda a: lowering.conv(a, kernel))(x), each, 1e-5, 1e-5)
+
+
+def test_conv_and_pool_match_the_real_keras():
+    keras = pytest.importorskip("keras")
+    x, kernel = np.asarray(normal(2, 9, 8, 3)), np.asarray(normal(3, 3, 3, 4))
+    for strides, padding in [(1, "valid"), (2, "same")]:
+        np.testing.assert_allclose(lowering.conv(x, kernel, strides, padding),
+                                   keras.ops.conv(x, kernel, strides, padding, "channels_last"), 1e-5, 1e-5)
+        np.testing.assert_allclose(lowering.average_pool(x, 3, strides, padding),
+                                   keras.ops.average_pool(x, 3, strides, padding, "channels_last"), 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("padding, extra", [("valid", None), ("same", None), ("same", 1), ("same", 0), ("valid", 1)])
+@pytest.mark.parametrize("window", [2, 3, 4, 5])
+def test_conv_transpose_matches_the_real_keras(window, padding, extra):
+    keras = pytest.importorskip("keras")
+    x, kernel = np.asarray(normal(2, 4, 3)), np.asarray(normal(window, 2, 3))
+    for strides in (2, 3):
+        theirs = keras.ops.conv_transpose(x, kernel, strides, padding, extra, "channels_last")
+        ours = lowering.conv_transpose(x, kernel, strides, padding, extra)
+        np.testing.assert_allclose(ours, theirs, 1e-5, 1e-5)
+
+
+def test_sum_leading_and_bias():
+    agree(lambda x, b: lowering.bias_add(x, b) ** 2, normal(3, 4, 5, 6), normal(6))
+    agree(lambda x: lowering.sum_leading(x), normal(3, 4, 5, 6))
+
+
+def test_gpu_text_is_the_portable_one():
+    trace = lambda: str(jax.make_jaxpr(lambda x, k: lowering.conv(x, k, 2))(normal(1, 8, 8, 2), normal(3, 3, 2, 4)))
+    with lowering.lowering_for("gpu"):
+        assert "custom_vjp" not in trace() and "conv_general_dilated" in trace()
+
+
+def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setattr(platform, "_KNOWN_VERSIONS", ())
+    monkeypatch.setattr(platform, "_CPU_OPTIONS", {"xla_cpu_no_such_thing": "1", "xla_cpu_enable_fast_math": False})
+    assert lowering.compiler_options("cpu") == {"xla_cpu_enable_fast_math": False}
+    assert lowering.compiler_options("gpu") == {}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_the_malloc_switch():
+    code = "from cornu.lowering import prepare_cpu; print(prepare_cpu())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                         env={**os.environ, "CORNU_MALLOC": "0", "JAX_PLATFORMS": "cpu",
+                              "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert run.stdout.strip() == "False", run.stderr
