@@ -1,7 +1,7 @@
 """The public names of dtype policies."""
 
-from cornu.dtypes import (DTypePolicy, DTypePolicyMap, FloatDTypePolicy, QuantizedDTypePolicy, QuantizedFloat8DTypePolicy,
-                          deserialize, get, serialize)
+from cornu.dtypes import (AWQDTypePolicy, DTypePolicy, DTypePolicyMap, FloatDTypePolicy, GPTQDTypePolicy, Int4DTypePolicy,
+                          QuantizedDTypePolicy, QuantizedFloat8DTypePolicy, deserialize, get, serialize)
 
-__all__ = ["DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy",
-           "deserialize", "get", "serialize"]
+__all__ = ["AWQDTypePolicy", "DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy",
+           "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "deserialize", "get", "serialize"]

@@ -181,6 +181,18 @@ class QuantizedFloat8DTypePolicy(QuantizedDTypePolicy):
         super().__init__(mode, source_name)
 
 
+class Int4DTypePolicy(QuantizedDTypePolicy):
+    """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
+
+
+class GPTQDTypePolicy(QuantizedDTypePolicy):
+    """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
+
+
+class AWQDTypePolicy(QuantizedDTypePolicy):
+    """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
+
+
 _global: list = [None]
 
 
@@ -219,3 +231,6 @@ def get(identifier) -> DTypePolicy:
     if isinstance(identifier, dict):
         raise ValueError(f"Cannot read a dtype policy from {identifier!r}")
     return DTypePolicy(identifier if isinstance(identifier, str) else standardize(identifier))
+
+
+config.dtype_policy, config.set_dtype_policy = dtype_policy, set_dtype_policy  # Keras's interface has them there too

@@ -9,7 +9,6 @@ import contextvars
 import functools
 import inspect
 import types
-from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -379,14 +378,22 @@ def get_custom_objects() -> dict:
     return _registered
 
 
-@contextmanager
-def custom_object_scope(custom_objects: dict):
-    """Within it, configs may name the given classes and functions."""
-    token = _scoped.set({**_scoped.get(), **custom_objects})
-    try:
-        yield
-    finally:
-        _scoped.reset(token)
+class CustomObjectScope:
+    """Within a `with` block, configs may name the given classes and functions.
+
+    Args:
+        custom_objects: a dict of names and objects.
+    """
+
+    def __init__(self, custom_objects: dict):
+        self.custom_objects, self._tokens = dict(custom_objects or {}), []
+
+    def __enter__(self) -> "CustomObjectScope":
+        self._tokens.append(_scoped.set({**_scoped.get(), **self.custom_objects}))
+        return self
+
+    def __exit__(self, *error) -> None:
+        _scoped.reset(self._tokens.pop())
 
 
-CustomObjectScope = custom_object_scope
+custom_object_scope = CustomObjectScope

@@ -1,5 +1,6 @@
 """Nested structures (lists, tuples, dicts, named tuples), over `jax.tree`; None and Variables are leaves."""
 
+import warnings
 from typing import Any, Callable
 
 import jax
@@ -112,10 +113,20 @@ def traverse(func: Callable, structure: Any, top_down: bool = True) -> Any:
     return structure
 
 
-def assert_same_structure(a: Any, b: Any) -> None:
-    """Raise ValueError unless both have the same containers in the same places."""
-    if structure_of(a) != structure_of(b):
+def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> None:
+    """Raise ValueError unless both have the same containers in the same places; all kinds of dict are one.
+
+    `check_types` is Keras's, where it has lost its meaning: lists and tuples always differ. False warns of that.
+    """
+    if check_types is False:
+        warnings.warn("assert_same_structure: check_types has no effect; lists and tuples always differ.", stacklevel=2)
+    if structure_of(_plain_dicts(a)) != structure_of(_plain_dicts(b)):
         raise ValueError(f"The two structures differ:\n{_sketch(a)}\nand\n{_sketch(b)}")
+
+
+def _plain_dicts(structure: Any) -> Any:
+    return traverse(lambda s: {k: _plain_dicts(v) for k, v in s.items()} if isinstance(s, dict) and type(s) is not dict
+                    else None, structure)
 
 
 def assert_same_paths(a: Any, b: Any) -> None:
