@@ -162,6 +162,14 @@ def test_sum_leading_and_bias():
     agree(lambda x: lowering.sum_leading(x), normal(3, 4, 5, 6))
 
 
+def test_moments_and_affine():
+    def normalized(x, scale, shift):
+        mean, variance = lowering.moments(x)
+        return lowering.affine(x, mean, scale / jnp.sqrt(variance + 1e-3), shift) * (1 + mean + variance)
+    agree(normalized, normal(3, 4, 5, 6), normal(6), normal(6))
+    agree(normalized, normal(30, 6), normal(6), normal(6))
+
+
 def test_gpu_text_is_the_portable_one():
     trace = lambda: str(jax.make_jaxpr(lambda x, k: lowering.conv(x, k, 2))(normal(1, 8, 8, 2), normal(3, 3, 2, 4)))
     with lowering.lowering_for("gpu"):

@@ -3,6 +3,7 @@
 from cornu import activations, check, config, constraints, initializers, regularizers
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
+from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
 
@@ -72,8 +73,7 @@ class _BaseConv(Layer):
         self._check_size(inputs)
         x = self._convolve(inputs)
         if self.bias is not None:
-            shape = (-1,) + (1,) * (0 if self.data_format == "channels_last" else self.rank)
-            x = x + self.bias.value.reshape(shape)
+            x = bias_add(x, self.bias.value, self.data_format)
         return self.activation(x)
 
 

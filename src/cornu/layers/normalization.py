@@ -10,6 +10,7 @@ from cornu import check, config, constraints, initializers, regularizers
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
+from cornu.lowering import affine, moments
 
 
 def _wide(x):
@@ -136,9 +137,15 @@ class BatchNormalization(_Normalization):
             mean, inverse = self._update(mean, variance)
         else:
             mean, inverse = self.moving_mean.raw, jax.lax.rsqrt(self.moving_variance.raw + self.epsilon)
+        if axis == inputs.ndim - 1:
+            scale = inverse if self.gamma is None else inverse * self.gamma.value
+            shift = jnp.zeros_like(scale) if self.beta is None else self.beta.value
+            return affine(x, mean, scale, shift).astype(inputs.dtype)
         return self._affine(x, mean.reshape(shape), inverse.reshape(shape), shape).astype(inputs.dtype)
 
     def _moments(self, x, axis, mask):
+        if mask is None and axis == x.ndim - 1:
+            return moments(x)
         axes = tuple(i for i in range(x.ndim) if i != axis)
         if mask is None:
             return jnp.mean(x, axes), jnp.var(x, axes)

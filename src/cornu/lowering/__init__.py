@@ -3,4 +3,4 @@
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from cornu.lowering.platform import compiler_options, current_platform, island, lowering_for, materialized, prepare_cpu
 from cornu.lowering.pooling import average_pool, max_pool
-from cornu.lowering.reduction import bias_add, sum_leading
+from cornu.lowering.reduction import affine, bias_add, moments, sum_leading
