@@ -4,7 +4,7 @@ import inspect
 
 import jax.numpy as jnp
 
-from cornu import check, context, optimizers, registry, tree
+from cornu import check, context, errors, optimizers, registry, tree
 from cornu import metrics as metrics_module
 from cornu.data import unpack_x_y_sample_weight
 from cornu.training.compiled import CompiledLoss, CompiledMetrics
@@ -23,6 +23,7 @@ class Compiling:
 
     # compile -----------------------------------------------------------------------------------------------------
 
+    @errors.filtered
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
                 run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True):
         """Say how to train.

@@ -18,7 +18,7 @@ from cornu.training.compiling import Compiling
 from cornu.training.step import Step
 from cornu.variable import structure
 
-_IN_FLIGHT = 32  # steps that may wait on the device before the loop waits for the oldest
+_IN_FLIGHT = 16  # about half of the steps that may wait on the device before the loop waits for it
 
 
 class Loop(Compiling):
@@ -151,9 +151,10 @@ class Loop(Compiling):
                 collect(output)
             if hears_end:
                 ended(index, Logs({"outputs": output} if kind == "predict" else output))
-            flying.append(output)
-            if len(flying) > _IN_FLIGHT:
-                jax.block_until_ready(flying.popleft())
+            if index % _IN_FLIGHT == 0:  # never far ahead of the device
+                flying.append(output)
+                if len(flying) > 2:
+                    jax.block_until_ready(flying.popleft())
             if kind == "train" and self.stop_training:
                 break
         if output is None:
@@ -189,11 +190,12 @@ class Loop(Compiling):
         cursor = jax.device_put(np.int32(start * size))
         whole = min(source.samples // size, stop)
         rest = source.samples - whole * size if stop > whole else 0
+        many, one = step.gathered(arrays, order, size, count), step.gathered(arrays, order, size)
         while start < whole:
-            now = count if start + count <= whole else 1
+            now, run = (count, many) if start + count <= whole else (1, one)
             if began is not None:
                 began(index, Logs())
-            output, cursor = step.gathered(arrays, order, cursor, size, now)
+            output, cursor = run(cursor)
             if rest and index == 0:  # the last, smaller batch: its executable is made while the epoch runs
                 step.prepare_gathered(arrays, order, rest)
             start, index = start + now, index + now
@@ -201,7 +203,7 @@ class Loop(Compiling):
         if rest:
             if began is not None:
                 began(index, Logs())
-            yield index, step.gathered(arrays, order, cursor, rest)[0]
+            yield index, step.gathered(arrays, order, rest)(cursor)[0]
 
     def _resident(self, source, kind: str):
         """The source's arrays on the device, or None where they do not fit there or lie in a file."""

@@ -18,10 +18,10 @@ compilations = {"count": 0}  # training, evaluation and prediction steps compile
 
 
 class _Interrupts:
-    """Within it, Ctrl-C waits until the state of the running step is written back."""
+    """Within it, Ctrl-C waits while `holding`: until the state of the running step is written back."""
 
     def __init__(self):
-        self._depth, self._holding, self._pending, self._before = 0, False, False, None
+        self._depth, self.holding, self.pending, self._before = 0, False, False, None
 
     def __enter__(self):
         self._depth += 1
@@ -37,28 +37,15 @@ class _Interrupts:
             self._before = None
 
     def _handle(self, number, frame):
-        if self._holding:
-            self._pending = True
+        if self.holding:
+            self.pending = True
         else:
             raise KeyboardInterrupt
 
-    def held(self):
-        return self._Held(self)
-
-    class _Held:
-        __slots__ = ("owner",)
-
-        def __init__(self, owner):
-            self.owner = owner
-
-        def __enter__(self):
-            self.owner._holding = True
-
-        def __exit__(self, *error):
-            self.owner._holding = False
-            if self.owner._pending:
-                self.owner._pending = False
-                raise KeyboardInterrupt
+    def release(self):
+        """Let the Ctrl-C that waited take effect."""
+        self.pending = False
+        raise KeyboardInterrupt
 
 
 interrupts = _Interrupts()
@@ -126,11 +113,15 @@ class Step:
         data = jax.tree.map(_as_device, data)
         return self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))[0]
 
-    def gathered(self, arrays, order, cursor, size: int, count: int = 1):
-        """Run on `count` batches of `size` rows of device arrays; gives the output and the advanced cursor."""
-        args = (self.values(), cursor, [v._value for v in self.fixed], arrays, order)
+    def gathered(self, arrays, order, size: int, count: int = 1):
+        """A function of a cursor that runs `count` batches of `size` rows of device arrays from there on.
+
+        It gives the output and the advanced cursor. What is the same for every batch is done once, here.
+        """
+        fixed = [v._value for v in self.fixed]
         key = ("rows", size, count, _key(arrays), order is None)
-        return self._run(key, self._gathered(size, count, order is not None), args, (0, 1))
+        fn = self._gathered(size, count, order is not None)
+        return lambda cursor: self._run(key, fn, (self.values(), cursor, fixed, arrays, order), (0, 1))
 
     def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
         """Compile for another batch size beside the running epoch."""
@@ -150,9 +141,15 @@ class Step:
     def _run(self, key, fn, args, donate):
         """Call the executable and write the state back, as one action that Ctrl-C does not divide."""
         compiled = self._executables.get(key) or self._compiled(key, fn, args, donate)
-        with interrupts.held():
+        interrupts.holding = True
+        try:
             output, values, *rest = compiled(*args)
-            self.write(values)
+            for variable, value in zip(self.changing, values):
+                variable._value = value
+        finally:
+            interrupts.holding = False
+            if interrupts.pending:
+                interrupts.release()
         return output, *rest
 
     def _compiled(self, key, fn, args, donate):

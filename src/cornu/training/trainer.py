@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from cornu import check, config, tree
+from cornu import check, config, errors, tree
 from cornu import data as data_module
 from cornu.callbacks import CallbackList, Logs, Progbar
 from cornu.data import ArraySource, source_of, unpack_x_y_sample_weight
@@ -20,6 +20,7 @@ class Trainer(Loop):
 
     # fit -------------------------------------------------------------------------------------------------------------
 
+    @errors.filtered
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
             validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0,
             steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1):
@@ -119,6 +120,7 @@ class Trainer(Loop):
 
     # evaluate and predict ----------------------------------------------------------------------------------------------
 
+    @errors.filtered
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
                  return_dict=False, **kwargs):
         """Loss and metrics on the data: a number, a list (loss first), or a dict."""
@@ -151,6 +153,7 @@ class Trainer(Loop):
         values = [logs[k] for k in dict.fromkeys([*order, *logs])]
         return values[0] if len(values) == 1 else values
 
+    @errors.filtered
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """The outputs for all samples, as NumPy arrays in the outputs' structure."""
         verbose = _verbosity(verbose)
@@ -186,16 +189,19 @@ class Trainer(Loop):
 
     # single batches ----------------------------------------------------------------------------------------------------
 
+    @errors.filtered
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step; returns the loss and metrics of this batch."""
         self._require_compiled("train_on_batch")
         return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
+    @errors.filtered
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """One evaluation step; returns the loss and metrics of this batch."""
         self._require_compiled("test_on_batch")
         return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
+    @errors.filtered
     def predict_on_batch(self, x):
         """The outputs for one batch."""
         source = ArraySource((x, None, None), 2**31 - 1)
