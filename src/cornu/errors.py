@@ -1,18 +1,43 @@
-"""Errors on their way out: which layer they come from, and only the user's own frames."""
+"""Errors on their way out: which layer they come from, what to do about JAX's own, and only the user's own frames."""
 
+import functools
 import types
 
+import jax
+
 from cornu import config
+
+# What JAX says when a tensor's value is asked for that is not there yet, and what helps.
+_HINTS = (
+    (jax.errors.TracerBoolConversionError,
+     "`if`, `and`, `while` ... need a tensor's value here, and there is none while a model is built or compiled. Use "
+     "cornu.ops.where or cornu.ops.cond instead."),
+    (jax.errors.TracerArrayConversionError,
+     "NumPy was given a tensor that has no values while a model is built or compiled. Use the function of that name in "
+     "cornu.ops instead."),
+    (jax.errors.ConcretizationTypeError,
+     "A Python number is needed here, and a tensor has no value while a model is built or compiled. Use cornu.ops, and "
+     "x.shape for sizes."),
+)
+_LIBRARY = ("cornu", "jax", "jaxlib")
 
 
 def note_layer(error, layer, args):
     """Say once, at the innermost layer, where an error came from and with which shapes."""
     if not hasattr(error, "_cornu_noted") and hasattr(error, "add_note"):
         error._cornu_noted = True
+        if hint := hint_for(error):
+            error.add_note(hint)
         shapes = ", ".join(str(tuple(a.shape)) for a in args if hasattr(a, "shape"))
-        error.add_note(f"In layer {getattr(layer, 'name', '?')!r} ({type(layer).__name__})"
-                       + (f", called on shape {shapes}." if shapes else "."))
+        name = getattr(layer, "name", "?")
+        if shapes or repr(name) not in str(error):
+            error.add_note(f"In layer {name!r} ({type(layer).__name__})" + (f", called on shape {shapes}." if shapes else "."))
     return error
+
+
+def hint_for(error) -> str | None:
+    """What helps against one of JAX's errors about missing values."""
+    return next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
 
 
 def in_layer(error, layer, args):
@@ -25,11 +50,26 @@ def user_frames(error):
     if config.is_traceback_filtering_enabled():
         kept, trace = [], error.__traceback__
         while trace is not None:
-            if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in ("cornu", "jax", "jaxlib"):
+            if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARY:
                 kept.append(trace)
             trace = trace.tb_next
         rebuilt = None
         for frame in reversed(kept):
             rebuilt = types.TracebackType(rebuilt, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
         error.__traceback__ = rebuilt
+        if notes := getattr(error, "__notes__", None):  # JAX's remark on its own filtering says nothing to the user
+            error.__notes__ = [note for note in notes if not note.startswith("-----")]
     return error
+
+
+def filtered(fn):
+    """Decorator for public functions: errors leave them without the library's own frames."""
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        try:
+            return fn(*args, **kwargs)
+        except Exception as error:
+            raise user_frames(error)
+
+    return wrapper

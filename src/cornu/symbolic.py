@@ -6,13 +6,14 @@ shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
 
 import functools
 import inspect
+import linecache
 import sys
 
 import jax
 import numpy as np
 from jax import export
 
-from cornu import dtypes, names, tree
+from cornu import dtypes, errors, names, tree
 from cornu.registry import Configurable, add_special, serialize
 from cornu.variable import Scope, Variable
 
@@ -101,13 +102,16 @@ _UFUNC_OPERATORS: dict = {}  # NumPy's name of an operator -> the op, filled by 
 
 
 def _caller(package: str) -> tuple[str, str]:
-    frame, found = sys._getframe(2), "asarray"
-    while frame is not None and (inside := package in frame.f_globals.get("__name__", "").split(".")[:1]
-                                 or "cornu" == frame.f_globals.get("__name__", "").split(".")[0]):
-        if inside and package == frame.f_globals.get("__name__", "").split(".")[0] and not frame.f_code.co_name.startswith("_"):
-            found = frame.f_code.co_name
+    """What a user's line called with a symbolic tensor, read from the line itself (compiled functions have no frame)."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "jax", "cornu"):
         frame = frame.f_back
-    return f"{'jax.numpy' if package == 'jax' else package}.{found}", found
+    name = "asarray"
+    if frame is not None:
+        line, _, start, end = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+        called = (linecache.getline(frame.f_code.co_filename, line or 0)[start:end]).partition("(")[0].rpartition(".")[2]
+        name = called if called.isidentifier() else name
+    return f"{'jax.numpy' if package == 'jax' else package}.{name}", name
 
 
 def _not_an_array(what: str, name: str) -> TypeError:
@@ -268,12 +272,13 @@ def infer(fn, args, kwargs, name: str = ""):
 
 
 def _as_value_error(error, name, args, kwargs):
-    if isinstance(error, (TypeError, IndexError, ZeroDivisionError)) and "KerasTensor" not in str(error):
-        shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor))
-        message = str(error).split("\n--------------------")[0]
-        return ValueError(f"{name}: cannot be computed for inputs of shape {shapes}.\n{message}").with_traceback(
-            error.__traceback__)
-    return error
+    if not isinstance(error, (TypeError, IndexError, ZeroDivisionError)) or "KerasTensor" in str(error):
+        return error
+    shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor))
+    message = errors.hint_for(error) or str(error).split("\n--------------------")[0]
+    found = ValueError(f"{name}: cannot be computed for inputs of shape {shapes}.\n{message}")
+    found.__dict__.update(error.__dict__)  # the note that says in which layer
+    return found.with_traceback(error.__traceback__)
 
 
 def _symbol(axis: int):

@@ -599,6 +599,33 @@ class Layer(Operation):
             config["activity_regularizer"] = regularizers_module.serialize(self.activity_regularizer)
         return {k: v for k, v in config.items() if k not in self._not_in_config}
 
+    @classmethod
+    @errors.filtered
+    def from_config(cls, config: dict):
+        """A layer like the one whose config this is.
+
+        Where the constructor does not take `name`, `trainable` or `dtype`, they are set afterwards. Raises ValueError
+        when the config lacks an argument of the constructor, or has one too many.
+        """
+        params = inspect.signature(cls.__init__).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in params.values())
+        later = {k: v for k, v in config.items() if k in ("name", "trainable", "dtype") and not takes_all and k not in params}
+        told = {k: v for k, v in config.items() if k not in later}
+        missing = [p.name for p in list(params.values())[1:] if p.default is p.empty and p.name not in told
+                   and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        unknown = [] if takes_all else [k for k in told if k not in params]
+        if missing or unknown:
+            wrong = f"lacks {', '.join(map(repr, missing))}" if missing else f"has {', '.join(map(repr, unknown))} too many"
+            raise ValueError(f"The config of {cls.__name__} {wrong}: {sorted(config)}.\nLet {cls.__name__}.get_config return "
+                             "{**super().get_config(), ...} with every argument of __init__, and let __init__ take **kwargs.")
+        layer = cls(**told)
+        layer.name = later.get("name", layer.name)
+        if "dtype" in later:
+            layer.dtype_policy = later["dtype"]
+        if later.get("trainable") is False:
+            layer.trainable = False
+        return layer
+
     def rematerialized_call(self, layer_call, *args, **kwargs):
         """Run a call so that its inner values are computed again in the backward pass instead of being kept."""
         return remat(layer_call)(*args, **kwargs)

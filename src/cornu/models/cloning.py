@@ -2,7 +2,7 @@
 
 import json
 
-from cornu import registry, tree
+from cornu import errors, registry, tree
 from cornu.layers.core import Input, InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.graph import _flat_results
@@ -11,6 +11,7 @@ from cornu.models.sequential import Sequential
 from cornu.symbolic import KerasTensor, OpCall
 
 
+@errors.filtered
 def model_from_json(json_string: str, custom_objects: dict | None = None) -> Model:
     """A model from what `to_json` wrote, with fresh weights.
 
@@ -30,6 +31,7 @@ def model_from_json(json_string: str, custom_objects: dict | None = None) -> Mod
     return registry.deserialize(config, custom_objects, printable_name="model")
 
 
+@errors.filtered
 def clone_model(model: Model, input_tensors=None, clone_function=None, call_function=None, recursive: bool = False) -> Model:
     """A copy of a model, with layers of its own and fresh weights; compiled in the same way if the model is.
 

@@ -6,7 +6,7 @@ import json
 import jax
 import jax.numpy as jnp
 
-from cornu import check, context, dtypes, registry, tree
+from cornu import check, context, dtypes, errors, registry, tree
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.calling import MISSING, CompiledCalls
@@ -41,11 +41,15 @@ class Model(Trainer, Layer):
             return Layer.__new__(Functional, *args, **kwargs)
         return Layer.__new__(cls, *args, **kwargs)
 
+    @errors.filtered
     def __init__(self, *args, **kwargs):
         if _is_functional(args, kwargs):
             inputs, outputs, rest = _split(args, kwargs)
             self._set_graph(inputs, outputs)
             args, kwargs = (), rest
+        elif args and _own_init(type(self)) is Model:
+            raise ValueError("Model(inputs, outputs) is made from symbolic tensors: inputs from Input(), and outputs computed "
+                             f"from them. Received: {', '.join(type(a).__name__ for a in args)}.")
         super().__init__(*args, **kwargs)
         if self.graph is not None:
             self.built = True
@@ -183,6 +187,7 @@ class Model(Trainer, Layer):
 
     # looking at it ---------------------------------------------------------------------------------------------
 
+    @errors.filtered
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of a name, or at an index. Raises ValueError where there is none."""
         layers = [o for o in self._layers]
@@ -228,6 +233,7 @@ class Model(Trainer, Layer):
         return super().get_config()
 
     @classmethod
+    @errors.filtered
     def from_config(cls, config, custom_objects=None):
         if {"layers", "input_layers", "output_layers"} <= set(config):
             with registry.custom_object_scope(custom_objects or {}):
@@ -241,8 +247,14 @@ class Functional(Model):
 
     _public_name = "keras.src.models.functional>Functional"
 
+    @errors.filtered
     def __init__(self, inputs, outputs, name=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
+
+
+def _own_init(cls):
+    """The class whose constructor runs."""
+    return next(c for c in cls.__mro__ if "__init__" in c.__dict__)
 
 
 def _takes_graph(cls) -> bool:

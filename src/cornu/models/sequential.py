@@ -1,6 +1,6 @@
 """Sequential: layers one after another."""
 
-from cornu import dtypes, registry
+from cornu import dtypes, errors, registry
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.graph import Graph
@@ -23,6 +23,7 @@ class Sequential(Model):
 
     _public_name = "keras>Sequential"
 
+    @errors.filtered
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
         self._stack = []
@@ -30,6 +31,7 @@ class Sequential(Model):
             self.add(layer, rebuild=False)
         self._maybe_rebuild()
 
+    @errors.filtered
     def add(self, layer, rebuild: bool = True) -> None:
         """Append a layer (or an `Input`). Raises ValueError for anything else, or for a name that is taken."""
         if isinstance(layer, KerasTensor) and layer.call is not None and isinstance(layer.call.operation, InputLayer):
@@ -52,6 +54,7 @@ class Sequential(Model):
         if rebuild:
             self._maybe_rebuild()
 
+    @errors.filtered
     def pop(self, rebuild: bool = True) -> Layer:
         """Remove the last layer and return it."""
         if not self.layers:
