@@ -37,6 +37,7 @@ def once(task: str, engine: str, folder: pathlib.Path) -> float:
     """One workload in a fresh process; its seconds."""
     env = dict(os.environ, BENCH_STARTED=str(time.time()), BENCH_MNIST=str(folder / "mnist.npz"), TF_CPP_MIN_LOG_LEVEL="3",
                CORNU_HOME=str(folder / "home"), PYTHONWARNINGS="ignore")
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # cornu is not precompiled as installed packages are
     if task == "classic-cold":
         shutil.rmtree(folder / "home", ignore_errors=True)
     command = [sys.executable, str(HERE / "workloads.py"), task.removesuffix("-cold").removesuffix("-warm"), engine]

@@ -14,7 +14,7 @@ FLOORS = [
     ["layers"],
     ["losses", "metrics", "optimizers", "data", "callbacks"],
     ["training", "saving", "models"],
-    ["utils", "datasets", "applications", "export", "testing", "tokenizers", "visualization"],
+    ["utils", "backend", "datasets", "testing"],
     ["cli", "__main__"],
 ]
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -22,7 +22,7 @@ from cornu.version import __version__, version
 use_disk_cache()
 
 # Loaded when they are first asked for, so that `import cornu` stays light.
-_LAZY = ("applications", "datasets", "distribution", "export", "saving", "testing", "utils", "visualization")
+_LAZY = ("backend", "datasets", "saving", "testing", "utils")
 
 
 def __getattr__(name: str):

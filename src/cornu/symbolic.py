@@ -5,7 +5,6 @@ shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
 """
 
 import functools
-import inspect
 import linecache
 import sys
 
@@ -247,7 +246,6 @@ def op(fn):
             return outputs
         return fn(*args, **kwargs)
 
-    wrapper.__signature__ = inspect.signature(fn)
     return wrapper
 
 

@@ -11,7 +11,10 @@ from typing import Any, Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import get_opaque_trace_state
+try:
+    from jax._src.core import get_opaque_trace_state
+except ImportError:  # the public way imports all of jax.extend with it, 30 ms
+    from jax.extend.core import get_opaque_trace_state
 
 from cornu import context, dtypes, names, tree
 
