@@ -9,8 +9,9 @@ import pytest
 import cornu
 from cornu import activations, constraints, initializers, random, regularizers
 
-RANDOM = {"GlorotUniform": {}, "GlorotNormal": {}, "HeUniform": {}, "HeNormal": {}, "LecunUniform": {}, "LecunNormal": {},
-          "RandomNormal": {"stddev": 2.0}, "RandomUniform": {"minval": 1.0, "maxval": 2.0}, "TruncatedNormal": {},
+RANDOM = {"GlorotUniform": {}, "GlorotNormal": {}, "HeUniform": {}, "HeNormal": {}, "LecunUniform": {},
+          "LecunNormal": {}, "RandomNormal": {"stddev": 2.0}, "RandomUniform": {"minval": 1.0, "maxval": 2.0},
+          "TruncatedNormal": {},
           "Orthogonal": {"gain": 2.0}, "VarianceScaling": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}}
 CONSTANT = {"Zeros": {}, "Ones": {}, "Constant": {"value": 3.0}, "Identity": {"gain": 2.0}}
 REGULARIZERS = {"L1": {"l1": 0.1}, "L2": {"l2": 0.1}, "L1L2": {"l1": 0.1, "l2": 0.2},
@@ -36,12 +37,14 @@ def test_random_numbers_are_those_of_keras(name, shape):
 
 @pytest.mark.parametrize("name", CONSTANT)
 def test_constants_are_those_of_keras(name):
-    ours, theirs = (getattr(m, name)(**CONSTANT[name])((2, 3), "bfloat16") for m in (initializers, keras().initializers))
+    modules = initializers, keras().initializers
+    ours, theirs = (getattr(m, name)(**CONSTANT[name])((2, 3), "bfloat16") for m in modules)
     assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("side", ["real", "imag"])
-@pytest.mark.parametrize("window, scaling, periodic", [("hann", "density", False), (None, "spectrum", True), ("hamming", "spectrum", True)])
+@pytest.mark.parametrize("window, scaling, periodic", [
+    ("hann", "density", False), (None, "spectrum", True), ("hamming", "spectrum", True)])
 def test_stft_is_that_of_keras(side, window, scaling, periodic):
     ours, theirs = (m.STFT(side, window, scaling, periodic)((6, 1, 5)) for m in (initializers, keras().initializers))
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -67,8 +70,8 @@ def test_a_seed_generator_gives_new_numbers_each_time():
     assert np.array_equal(initializers.HeNormal(1)((2, 2)), initializers.HeNormal(1)((2, 2)))
 
 
-@pytest.mark.parametrize("area, table", [("initializers", RANDOM), ("initializers", CONSTANT), ("regularizers", REGULARIZERS),
-                                         ("constraints", CONSTRAINTS)])
+@pytest.mark.parametrize("area, table", [("initializers", RANDOM), ("initializers", CONSTANT),
+                                         ("regularizers", REGULARIZERS), ("constraints", CONSTRAINTS)])
 def test_configs_go_both_ways(area, table):
     for name, arguments in table.items():
         ours, theirs = (getattr(getattr(m, area), name)(**arguments) for m in (cornu, keras()))
@@ -119,10 +122,14 @@ def test_sparsemax_is_the_nearest_point_of_the_simplex():
 
 
 @pytest.mark.parametrize("area, identifier, name", [
-    ("initializers", "he_normal", "HeNormal"), ("initializers", "HeNormal", "HeNormal"), ("initializers", "normal", "RandomNormal"),
-    ("initializers", "zero", "Zeros"), ("initializers", "IdentityInitializer", "Identity"), ("initializers", initializers.Ones, "Ones"),
-    ("regularizers", "l2", "L2"), ("regularizers", "l1l2", "L1L2"), ("regularizers", "OrthogonalRegularizer", "OrthogonalRegularizer"),
-    ("constraints", "max_norm", "MaxNorm"), ("constraints", "UnitNorm", "UnitNorm"), ("constraints", constraints.NonNeg(), "NonNeg")])
+    ("initializers", "he_normal", "HeNormal"), ("initializers", "HeNormal", "HeNormal"),
+    ("initializers", "normal", "RandomNormal"),
+    ("initializers", "zero", "Zeros"), ("initializers", "IdentityInitializer", "Identity"),
+    ("initializers", initializers.Ones, "Ones"),
+    ("regularizers", "l2", "L2"), ("regularizers", "l1l2", "L1L2"),
+    ("regularizers", "OrthogonalRegularizer", "OrthogonalRegularizer"),
+    ("constraints", "max_norm", "MaxNorm"), ("constraints", "UnitNorm", "UnitNorm"),
+    ("constraints", constraints.NonNeg(), "NonNeg")])
 def test_what_users_pass(area, identifier, name):
     assert type(getattr(cornu, area).get(identifier)).__name__ == name
 

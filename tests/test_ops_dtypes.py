@@ -10,10 +10,10 @@ from cornu import dtypes, ops
 FEW = ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32", True, 1, 1.0]
 ALL = [*FEW, "int16", "uint16", "uint32", "complex64"]
 FLOAT8 = ["float8_e4m3fn", "float8_e5m2"]
-UNARY = ("abs arccos arctan cbrt ceil clip conj copy cos cumprod cumsum deg2rad diff exp exp2 expm1 floor imag isfinite "
-         "log log1p log2 logical_not mean median max argmax negative prod reciprocal real relu relu6 round sign sin sort "
-         "sqrt square std sum tanh trace transpose tril trunc var elu gelu leaky_relu selu softplus softsign nansum "
-         "ones_like zeros_like all any average count_nonzero ptp logsumexp norm hard_tanh softmax ravel").split()
+UNARY = ("abs arccos arctan cbrt ceil clip conj copy cos cumprod cumsum deg2rad diff exp exp2 expm1 floor imag "
+         "isfinite log log1p log2 logical_not mean median max argmax negative prod reciprocal real relu relu6 round "
+         "sign sin sort sqrt square std sum tanh trace transpose tril trunc var elu gelu leaky_relu selu softplus softsign "
+         "nansum ones_like zeros_like all any average count_nonzero ptp logsumexp norm hard_tanh softmax ravel").split()
 BINARY = ("add subtract multiply divide true_divide floor_divide mod maximum minimum power equal greater less "
           "logical_and logical_or where matmul dot fmod divide_no_nan append concatenate stack outer inner "
           "tensordot").split()

@@ -133,8 +133,10 @@ def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
 def categorical(logits, num_samples, dtype="int32", seed=None):
     """Draw class numbers from unnormalized log probabilities of shape (batch, classes): (batch, num_samples)."""
     logits = jnp.asarray(logits)
-    shape = (*logits.shape[:-1], num_samples)
-    drawn = jax.random.categorical(key_of(seed), logits[..., None, :], axis=-1, shape=shape)
+    if logits.ndim != 2:
+        raise ValueError(f"categorical: `logits` must have shape (batch, classes). Received shape: {logits.shape}")
+    shape = (logits.shape[0], num_samples)
+    drawn = jax.random.categorical(key_of(seed), logits[:, :, None], axis=1, shape=shape)  # Keras's order of draws
     return drawn.astype(dtypes.standardize(dtype))
 
 

@@ -13,6 +13,7 @@ from cornu.models.calling import MISSING, CompiledCalls
 from cornu.models.graph import Graph
 from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
+from cornu.random import SeedGenerator
 from cornu.symbolic import KerasTensor, any_symbolic
 from cornu.training.trainer import Trainer
 from cornu.variable import in_scope
@@ -65,6 +66,8 @@ class Model(Trainer, Layer):
             raise ValueError(f"The names of a model's layers must be unique, but {', '.join(map(repr, twice))} "
                              "stands for several. Pass other names.")
         object.__setattr__(self, "_operations", operations)
+        told = [x for call in self.graph.calls for x in tree.flatten((call.args, call.kwargs))]
+        object.__setattr__(self, "_graph_seeds", [x for x in told if isinstance(x, SeedGenerator)])
 
     @property
     def operations(self) -> list:

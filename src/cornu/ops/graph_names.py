@@ -144,9 +144,11 @@ _SETTINGS = {
         "kernel_size sigma data_format": "gaussian_blur",
         "max_val filter_size filter_sigma k1 k2 data_format": "ssim",
         "order fill_mode fill_value": "map_coordinates",
-        "size interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value data_format": "resize",
+        "size interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value data_format":
+            "resize",
         "spatial_dims method antialias": "scale_and_translate",
-        "top_cropping left_cropping bottom_cropping right_cropping target_height target_width data_format": "crop_images",
+        "top_cropping left_cropping bottom_cropping right_cropping target_height target_width data_format":
+            "crop_images",
         "top_padding left_padding bottom_padding right_padding target_height target_width data_format": "pad_images",
     },
 }

@@ -257,8 +257,8 @@ def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value
     check.one_of("fill_mode", fill_mode, _FILL_MODES, "map_coordinates")
     inputs, coordinates = tensor(inputs), inexact(coordinates)
     if coordinates.shape[0] != inputs.ndim:
-        raise ValueError(f"map_coordinates: `coordinates` must have a row for each of the {inputs.ndim} axes of `inputs`. "
-                         f"Received shape: {coordinates.shape}")
+        raise ValueError(f"map_coordinates: `coordinates` must have a row for each of the {inputs.ndim} axes of "
+                         f"`inputs`. Received shape: {coordinates.shape}")
     return jax.scipy.ndimage.map_coordinates(inputs, list(coordinates), order, fill_mode, fill_value)
 
 
@@ -301,7 +301,8 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
     images, undo = _images("affine_transform", images, data_format)
     transform = inexact(transform)
     if transform.shape[-1:] != (8,) or transform.ndim > 2:
-        raise ValueError(f"affine_transform: `transform` must have shape (8,) or (batch, 8). Received: {transform.shape}")
+        raise ValueError("affine_transform: `transform` must have shape (8,) or (batch, 8). "
+                         f"Received: {transform.shape}")
     matrices = jnp.pad(transform.reshape(-1, 8), ((0, 0), (0, 1)), constant_values=1).reshape(-1, 3, 3)
     matrices = jnp.broadcast_to(matrices, (images.shape[0], 3, 3))
     return undo(_sample(images, *_project(images, matrices), interpolation, fill_mode, fill_value))

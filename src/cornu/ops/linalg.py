@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import jax.scipy.linalg
 
 from cornu import check
 from cornu.ops.kit import inexact, integers, public, tensor
@@ -72,7 +71,10 @@ def eigh(x):
 
 @op
 def lu_factor(x):
-    """The factors of x = P L U: L (without its ones) and U in one matrix, and the pivots: row i was exchanged with p[i]."""
+    """The factors of x = P L U: L (without its ones) and U in one matrix, and the pivots p.
+
+    Row i was exchanged with row p[i], one after the other.
+    """
     x = inexact(x)
     if x.ndim < 2:
         raise ValueError(f"lu_factor: expected matrices, as the last two axes. Received shape: {x.shape}")
@@ -189,7 +191,8 @@ def jvp(fun, primals, tangents, has_aux=False):
         tangents: a tuple of the direction's components, of the same shapes.
         has_aux: whether to give the anything else too, as a third result.
     """
-    if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)) or len(primals) != len(tangents):
+    sequences = isinstance(primals, (list, tuple)) and isinstance(tangents, (list, tuple))
+    if not sequences or len(primals) != len(tangents):
         raise ValueError("jvp: `primals` and `tangents` must be tuples of the same length. "
                          f"Received: {primals!r:.100} and {tangents!r:.100}")
     primals = [tensor(x) for x in primals]

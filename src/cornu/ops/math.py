@@ -101,7 +101,8 @@ def view_as_complex(x):
     """Pairs in the last axis as complex numbers: (..., 2) becomes (...)."""
     x = inexact(x)
     if x.ndim < 1 or x.shape[-1] != 2:
-        raise ValueError(f"view_as_complex: the last axis must have size 2 (real, imaginary). Received shape: {x.shape}")
+        raise ValueError("view_as_complex: the last axis must have size 2 (real, imaginary). "
+                         f"Received shape: {x.shape}")
     return jax.lax.complex(x[..., 0], x[..., 1])
 
 
@@ -114,7 +115,8 @@ def view_as_real(x):
 
 def _complex(name, x):
     if not isinstance(x, (list, tuple)) or len(x) != 2:
-        raise ValueError(f"{name}: `x` must be a pair of tensors, the real and the imaginary part. Received: {x!r:.100}")
+        raise ValueError(f"{name}: `x` must be a pair of tensors, the real and the imaginary part. "
+                         f"Received: {x!r:.100}")
     real, imaginary = inexact(x[0]), inexact(x[1])
     if real.shape != imaginary.shape:
         raise ValueError(f"{name}: the real and the imaginary part must have one shape. "

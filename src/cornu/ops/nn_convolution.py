@@ -48,8 +48,8 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     inputs, kernel, padding, data_format = _prepare("conv", inputs, kernel, padding, data_format)
     channels, taken = _channels(inputs, data_format), kernel.shape[-2]
     if channels % taken or kernel.shape[-1] % (channels // taken):
-        raise ValueError(f"conv: the {channels} channels of `inputs` do not fit a kernel of shape {kernel.shape}, which "
-                         f"takes {taken} (or a divisor of the channels and of the filters, for groups).")
+        raise ValueError(f"conv: the {channels} channels of `inputs` do not fit a kernel of shape {kernel.shape}, "
+                         f"which takes {taken} (or a divisor of the channels and of the filters, for groups).")
     return convolution.conv(inputs, kernel, integers(strides), padding, integers(dilation_rate), channels // taken,
                             data_format)
 
@@ -221,7 +221,8 @@ def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
     x = tensor(x)
     if x.ndim != 4:
         raise ValueError(f"unfold: `x` must have 4 axes (batch, channels, height, width). Received shape: {x.shape}")
-    patches = jax.lax.conv_general_dilated_patches(x, _pair(kernel_size), _pair(stride), [(p, p) for p in _pair(padding)],
+    pads = [(p, p) for p in _pair(padding)]
+    patches = jax.lax.conv_general_dilated_patches(x, _pair(kernel_size), _pair(stride), pads,
                                                    rhs_dilation=_pair(dilation))
     return patches.reshape(*patches.shape[:2], patches.shape[2] * patches.shape[3])
 

@@ -153,8 +153,8 @@ def dot_product_attention(query, key, value, bias=None, mask=None, scale=None, i
     """
     query, key, value = inexact(query), inexact(key), inexact(value)
     if not query.ndim == key.ndim == value.ndim == 4:
-        raise ValueError("dot_product_attention takes tensors of 4 axes (batch, length, heads, depth). Received shapes: "
-                         f"query {query.shape}, key {key.shape}, value {value.shape}")
+        raise ValueError("dot_product_attention takes tensors of 4 axes (batch, length, heads, depth). Received "
+                         f"shapes: query {query.shape}, key {key.shape}, value {value.shape}")
     dtype = jnp.result_type(query, key, value)
     query, key, value = (x.astype(dtype) for x in (query, key, value))
     bias, mask = (None if x is None else tensor(x) for x in (bias, mask))
@@ -164,8 +164,8 @@ def dot_product_attention(query, key, value, bias=None, mask=None, scale=None, i
     flash = is_flash_attention_enabled() if flash_attention is None else flash_attention
     on_gpu = jax.default_backend() == "gpu"
     if flash_attention and not on_gpu:
-        raise ValueError("dot_product_attention: flash_attention=True needs an NVIDIA GPU; pass None to leave the choice "
-                         f"to the platform. This one is {jax.default_backend()!r}.")
+        raise ValueError("dot_product_attention: flash_attention=True needs an NVIDIA GPU; pass None to leave the "
+                         f"choice to the platform. This one is {jax.default_backend()!r}.")
     return jax.nn.dot_product_attention(query, key, value, bias, mask, scale=scale, is_causal=is_causal,
                                         implementation="cudnn" if flash and on_gpu else "xla")
 

@@ -209,10 +209,16 @@ ravel = unary("ravel", "All values in one axis, in order.")
 def reshape(x, newshape):
     """The same values in another shape; one size may be -1, which is then found.
 
+    A size that is None, as `shape` gives it for a symbolic tensor, is found likewise; beside a -1 it is x's own.
+
     >>> reshape([1, 2, 3, 4], (2, -1)).shape
     (2, 2)
     """
-    return jnp.reshape(tensor(x), _shape(newshape))
+    x, newshape = tensor(x), _shape(newshape)
+    if isinstance(newshape, tuple) and None in newshape:
+        others = -1 in newshape or newshape.count(None) > 1
+        newshape = [(x.shape[i] if others else -1) if n is None else n for i, n in enumerate(newshape)]
+    return jnp.reshape(x, newshape)
 
 
 @op
