@@ -1,10 +1,9 @@
 """The table that `summary()` prints."""
 
+import io
 import math
 
-from cornu import tree
 from cornu.layers.core import InputLayer
-from cornu.symbolic import KerasTensor
 
 
 def print_summary(model, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
@@ -29,41 +28,39 @@ def print_summary(model, line_length=None, positions=None, print_fn=None, expand
 
     connected = model.graph is not None and not _is_chain(model)
     columns = ["Layer (type)", "Output Shape", "Param #"] + connected * ["Connected to"] + show_trainable * ["Trainable"]
-    width = line_length or (108 if connected else 80) + 10 * show_trainable
-    console = Console(width=width, highlight=False, color_system=None) if print_fn or line_length else Console(
-        highlight=False, width=None if _is_wide(width) else width)
-    table = Table(box=box.HEAVY_HEAD, show_lines=True, width=min(width, console.width))
-    ratios = _ratios(positions, width, len(columns))
-    for name, ratio in zip(columns, ratios):
-        table.add_column(name, justify="right" if name == "Param #" else "left", ratio=ratio, overflow="fold")
-    for row in _rows(model, connected, show_trainable, expand_nested, layer_range):
-        table.add_row(*map(escape, row))
-    lines = [f'Model: "{model.name}"', table, *_totals(model)]
+    console = Console(highlight=False, width=line_length) if line_length else Console(highlight=False)
+    width = line_length or min((108 if connected else 88) + 12 * show_trainable, console.width - 4)
+    table = Table(box=box.HEAVY_HEAD, show_lines=True, width=width)
+    for name, size in zip(columns, _widths(positions, width, connected, show_trainable)):
+        justify = {"Param #": "right", "Trainable": "center"}.get(name, "left")
+        table.add_column(name, justify=justify, width=max(1, size - 2), overflow="ellipsis" if name == "Trainable" else "fold")
+    for name, kind, *rest in _rows(model, connected, show_trainable, expand_nested, layer_range):
+        table.add_row(f"{escape(name)} ([blue]{escape(kind)}[/blue])", *map(escape, rest))
+    lines = [f'[bold]Model: "{escape(model.name)}"[/bold]', table, *_totals(model)]
     if print_fn is None:
         for line in lines:
-            console.print(line, markup=False) if isinstance(line, str) else console.print(line)
+            console.print(line)
         return
-    with console.capture() as capture:
-        for line in lines:
-            console.print(line, markup=False) if isinstance(line, str) else console.print(line)
-    text = capture.get()
+    plain = Console(highlight=False, width=console.width, color_system=None, file=io.StringIO())
+    for line in lines:
+        plain.print(line)
+    text = plain.file.getvalue()
     try:
         print_fn(text, line_break=False)
     except TypeError:
         print_fn(text)
 
 
-def _is_wide(width) -> bool:
-    import shutil
-
-    return shutil.get_terminal_size().columns < width
-
-
-def _ratios(positions, width, count):
+def _widths(positions, width: int, connected: bool, show_trainable: bool) -> list[int]:
+    """The columns' widths from the positions of their right edges, which are shares of the width or numbers."""
     if positions is None:
-        return {3: [45, 34, 21], 4: [30, 26, 16, 28], 5: [27, 22, 14, 25, 12]}[count] if count in (3, 4, 5) else [1] * count
-    edges = [int(p * width) if p <= 1 else int(p) for p in positions][:count]
-    return [max(1, b - a) for a, b in zip([0, *edges], edges)] + [1] * (count - len(edges))
+        positions = [0.3, 0.56, 0.74, 1.0] if connected else [0.45, 0.8, 1.0]
+        positions = [*(p * 0.9 for p in positions), 1.0] if show_trainable else positions
+    count = 3 + connected + show_trainable
+    if len(positions) < count:
+        raise ValueError(f"summary: the table has {count} columns, but {len(positions)} positions were given.")
+    edges = [int(p * width) if p <= 1 else int(p) for p in positions[:count]]
+    return [b - a for a, b in zip([0, *edges], edges)]
 
 
 def _is_chain(model) -> bool:
@@ -78,15 +75,15 @@ def _is_chain(model) -> bool:
 def _rows(model, connected, show_trainable, expand_nested, layer_range, indent=""):
     shown = list(model.operations if connected else model.layers)
     for operation in _range(shown, layer_range):
-        rank = [f"{indent}{operation.name} ({type_name(operation)})", _shape(operation), _params(operation)]
+        row = [indent + operation.name, type_name(operation), _shape(operation), _params(operation)]
         if connected:
-            rank.append(_connections(operation, model))
+            row.append(_connections(operation, model))
         if show_trainable:
             weights = getattr(operation, "weights", [])
-            rank.append("Y" if getattr(operation, "trainable", False) and weights else "N" if weights else "-")
-        yield rank
+            row.append("Y" if getattr(operation, "trainable", False) and weights else "N" if weights else "-")
+        yield row
         if expand_nested and getattr(operation, "operations", None):
-            yield from _rows(operation, connected, show_trainable, expand_nested, None, indent + "└ ")
+            yield from _rows(operation, connected, show_trainable, expand_nested, None, "   " + (indent or "└ "))
 
 
 def type_name(operation) -> str:
@@ -113,7 +110,13 @@ def _shape(operation) -> str:
     if nodes:
         shapes = [str(x.shape) for x in nodes[0].outputs]
         return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
-    return "?" if not getattr(operation, "built", True) else "-"
+    shapes = getattr(operation, "_build_shapes", None)
+    if not getattr(operation, "built", True) or not shapes:
+        return "?"
+    try:  # the layer was only called on data: find the shape that those gave
+        return str(operation.compute_output_shape(*shapes.values()))
+    except Exception:
+        return "?"
 
 
 def _params(operation) -> str:
@@ -154,5 +157,3 @@ def _bytes(count: int) -> str:
             return f"{count:.2f} {unit}"
         count /= 1024
 
-
-del tree, KerasTensor
