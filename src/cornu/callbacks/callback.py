@@ -39,6 +39,9 @@ class Callback:
     def on_epoch_begin(self, epoch, logs=None): ...
     def on_epoch_end(self, epoch, logs=None): ...
 
+    def on_epoch_resume(self, epoch, logs=None):
+        """Called in the place of `on_epoch_begin` when a resumed run goes on in the middle of an epoch."""
+
     def on_batch_begin(self, batch, logs=None):
         """The old name of `on_train_batch_begin`."""
 
@@ -55,6 +58,14 @@ class Callback:
     def on_test_batch_end(self, batch, logs=None): ...
     def on_predict_batch_begin(self, batch, logs=None): ...
     def on_predict_batch_end(self, batch, logs=None): ...
+
+    def get_state(self) -> dict:
+        """What the callback has learned, for a run that is resumed: numbers, text, arrays, lists and dicts of them."""
+        return {}
+
+    def set_state(self, state: dict) -> None:
+        """Go on from what `get_state` returned; called after `on_train_begin`."""
+        self.__dict__.update(state)
 
     def listens_to(self, event: str) -> bool:
         """Whether the class overrides an event (or its old name)."""

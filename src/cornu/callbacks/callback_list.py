@@ -35,6 +35,7 @@ class CallbackList(Callback):
         if add_history and self._history is None:
             self._history = History()
             self.callbacks.append(self._history)
+        self.callbacks.sort(key=_is_last)
         if model is not None:
             self.set_model(model)
         self.set_params(params)
@@ -45,6 +46,11 @@ class CallbackList(Callback):
         for event, found in self.listeners.items():
             if _listens(callback, event):
                 found.append(callback)
+                found.sort(key=_is_last)
+
+    def on_epoch_resume(self, epoch, logs=None):
+        for callback in self.callbacks:
+            getattr(callback, "on_epoch_resume", lambda epoch, logs: None)(epoch, logs)
 
     def set_params(self, params) -> None:
         self.params = params
@@ -57,6 +63,10 @@ class CallbackList(Callback):
             model.history = self._history
         for callback in self.callbacks:
             callback.set_model(model)
+
+
+def _is_last(callback) -> bool:
+    return getattr(callback, "listens_last", False)
 
 
 def _listens(callback, event: str) -> bool:

@@ -17,6 +17,9 @@ class History(Callback):
     def on_train_begin(self, logs=None):
         self.epoch = []
 
+    def get_state(self):
+        return {"history": self.history, "epoch": self.epoch}
+
     def on_epoch_end(self, epoch, logs=None):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():

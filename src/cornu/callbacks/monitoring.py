@@ -113,11 +113,8 @@ class EarlyStopping(MonitorCallback):
             self.model.set_weights(self.best_weights)
 
     def get_state(self) -> dict:
-        """What a resumed run needs."""
-        return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights}
-
-    def set_state(self, state: dict) -> None:
-        self.__dict__.update(state)
+        return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights,
+                "stopped_epoch": self.stopped_epoch}
 
 
 class ReduceLROnPlateau(MonitorCallback):
@@ -181,8 +178,4 @@ class ReduceLROnPlateau(MonitorCallback):
             self.cooldown_counter, self.wait = self.cooldown, 0
 
     def get_state(self) -> dict:
-        """What a resumed run needs."""
         return {"wait": self.wait, "best": self.best, "cooldown_counter": self.cooldown_counter}
-
-    def set_state(self, state: dict) -> None:
-        self.__dict__.update(state)

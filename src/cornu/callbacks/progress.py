@@ -116,6 +116,9 @@ class ProgbarLogger(Callback):
         self.target = self.params.get("steps")
         self._open()
 
+    def on_epoch_resume(self, epoch, logs=None):
+        self.on_epoch_begin(epoch)
+
     def on_test_begin(self, logs=None):
         if not self._nested:
             self._open()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import warnings
 
 import numpy as np
@@ -104,27 +105,36 @@ class CSVLogger(Callback):
         self.writer = self.file = self.keys = None
 
     def on_train_begin(self, logs=None):
-        header = True
-        if self.append:
-            try:
-                with open(self.filename) as existing:
-                    header = not existing.readline().strip()
-            except FileNotFoundError:
-                pass
-        self.file = open(self.filename, "a" if self.append else "w", newline="")
-        self._header, self.writer = header, None
-        self.append = True  # a second fit continues the file
+        self.writer = self.file = None
+        exists = self.append and os.path.exists(self.filename)
+        self._length = os.path.getsize(self.filename) if exists else None
 
     def on_epoch_end(self, epoch, logs=None):
         logs = dict((logs or {}).items())
+        if self.file is None:
+            self._open()
         if self.writer is None:
             names = [m for m in (self.params or {}).get("log_names") or () if m not in logs]
-            self.keys = sorted([*logs, *names])
+            self.keys = sorted([*logs, *names]) if self.keys is None else self.keys
             self.writer = csv.DictWriter(self.file, ["epoch", *self.keys], delimiter=self.separator)
             if self._header:
                 self.writer.writeheader()
         self.writer.writerow({"epoch": epoch, **{k: self._cell(logs.get(k, "NA")) for k in self.keys}})
         self.file.flush()
+
+    def _open(self):
+        """Open the file when there is a first line to write; a resumed run cuts off what came after its state."""
+        if self._length is not None:
+            self.file = open(self.filename, "r+", newline="")
+            self.file.seek(self._length)
+            self.file.truncate()
+        else:
+            self.file = open(self.filename, "w", newline="")
+        self._header = os.path.getsize(self.filename) == 0
+        self.append = True  # a second fit continues the file
+
+    def get_state(self):
+        return {"_length": self.file.tell() if self.file else self._length, "keys": self.keys}
 
     @staticmethod
     def _cell(value):
@@ -132,8 +142,9 @@ class CSVLogger(Callback):
         return value if isinstance(value, str) or array.ndim == 0 else f'"[{", ".join(map(str, array.tolist()))}]"'
 
     def on_train_end(self, logs=None):
-        self.file.close()
-        self.writer = None
+        if self.file is not None:
+            self.file.close()
+        self.writer = self.keys = None
 
 
 class RemoteMonitor(Callback):
@@ -194,6 +205,9 @@ class SwapEMAWeights(Callback):
             variable.assign(average.value)
             average.assign(weight)
         self._swapped = not self._swapped
+
+    def get_state(self):
+        return {"_swapped": self._swapped}
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._swapped:

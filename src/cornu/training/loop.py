@@ -140,13 +140,16 @@ class Loop(Compiling):
 
     # the loop --------------------------------------------------------------------------------------------------------
 
-    def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None):
-        """Run a step on every batch of a source; returns the last logs. The heart of fit, evaluate and predict."""
+    def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None, skip=0, last=None):
+        """Run a step on every batch of a source; returns the last logs. The heart of fit, evaluate and predict.
+
+        A resumed epoch goes on after its first `skip` steps; `last` is what they logged.
+        """
         step = self._step(kind)
         began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
         hears_begin, hears_end = (bool(callbacks.listeners[f"on_{kind}_batch_{edge}"]) for edge in ("begin", "end"))
-        flying, output = collections.deque(), None
-        for index, output in self._outputs(kind, step, source, seed, epoch, limit, began if hears_begin else None):
+        flying, output = collections.deque(), last
+        for index, output in self._outputs(kind, step, source, seed, epoch, limit, skip, began if hears_begin else None):
             if collect is not None:
                 collect(output)
             if hears_end:
@@ -161,20 +164,20 @@ class Loop(Compiling):
             raise ValueError(f"The data gave no batch for {kind}ing: it is empty or used up.")
         return output
 
-    def _outputs(self, kind, step, source, seed, epoch, limit, began):
+    def _outputs(self, kind, step, source, seed, epoch, limit, skip, began):
         """Pairs of the last batch's number and the step's output, one per dispatch."""
         count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
         if isinstance(source, ArraySource):
-            index = 0
+            index = skip
             held = self._resident(source, kind) if step.jit and not source.text else None
-            for turn, start, stop in source.passes(epoch, limit):
+            for turn, start, stop in source.passes(epoch, limit, skip):
                 if held is not None:
                     yield from self._resident_outputs(step, source, held, (seed, turn), (start, stop), index, count, began)
                 else:
                     yield from self._streamed(step, source.epoch(seed, turn, start, stop), index, began)
                 index += stop - start
             return
-        yield from self._streamed(step, source.epoch(seed, epoch, limit=limit), 0, began)
+        yield from self._streamed(step, source.epoch(seed, epoch, limit, skip), skip, began)
 
     def _streamed(self, step, batches, index, began):
         for index, batch in enumerate(batches, index):
@@ -211,7 +214,7 @@ class Loop(Compiling):
             data = source.data[:1] + (None, None) if kind == "predict" else source.data
             leaves = [a for a in tree.flatten(data) if a is not None]
             size = sum(a.nbytes for a in leaves)
-            if any(isinstance(a, np.memmap) for a in leaves) or size > _device_room():
+            if any(isinstance(a, data_module.Rows) for a in leaves) or size > _device_room():
                 return None
             source.held = jax.tree.map(_to_device, self._adapt(data))
         return source.held

@@ -5,8 +5,8 @@ import numpy as np
 
 from cornu import check, config, errors, tree
 from cornu import data as data_module
-from cornu.callbacks import CallbackList, Logs, Progbar
-from cornu.data import ArraySource, source_of, unpack_x_y_sample_weight
+from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
+from cornu.data import ArraySource, closing, source_of, unpack_x_y_sample_weight
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks
@@ -23,7 +23,7 @@ class Trainer(Loop):
     @errors.filtered
     def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
             validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0,
-            steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1):
+            steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1, resume=None):
         """Train on the data for a number of epochs; returns the History.
 
         Args:
@@ -43,6 +43,8 @@ class Trainer(Loop):
             validation_steps: batches of validation data; None for all.
             validation_batch_size: samples per validation step; batch_size if None.
             validation_freq: validate every so many epochs, or after the listed epochs (counted from 1).
+            resume: a folder for the state of this run: it is saved there after every epoch, and where there is one already,
+                training goes on from it, exact to the bit (see `callbacks.BackupAndRestore`).
 
         Raises ValueError for data that does not fit, before any weight is changed.
         """
@@ -64,20 +66,24 @@ class Trainer(Loop):
         steps = source.steps if limit is None else min(limit, source.steps or limit)
         callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
                                  epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
-        self.stop_training, seed, logs = False, make_default_seed(), {}
-        with interrupts:
+        backup = backup_of(callbacks, resume)
+        self.stop_training = False
+        with interrupts, closing(source, validation, backup):
             callbacks.on_train_begin()
-            for epoch in range(initial_epoch, epochs):
-                self.reset_metrics()
-                callbacks.on_epoch_begin(epoch)
-                logs = Logs(self._run("train", source, callbacks, seed, epoch, limit))
+            seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
+            for epoch in range(first, 0 if backup.stopped else epochs):
+                if not skip:
+                    self.reset_metrics()
+                callbacks.on_epoch_resume(epoch) if skip else callbacks.on_epoch_begin(epoch)
+                logs = Logs(self._run("train", source, callbacks, seed, epoch, limit, skip=skip, last=logs if skip else None))
                 logs = Logs({**dict.copy(logs), **self._validate(validation, epoch, validation_freq, validation_steps, callbacks)})
+                skip = 0
                 callbacks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
             for optimizer in self._optimizers():
                 optimizer.finalize_variable_values(self.trainable_variables)
-            callbacks.on_train_end(logs)
+            callbacks.on_train_end(Logs(logs))
         return self.history
 
     def _log_names(self, validates: bool):
@@ -133,7 +139,7 @@ class Trainer(Loop):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=source.steps if steps is None else min(steps, source.steps or steps))
-        with interrupts:
+        with interrupts, closing(source):
             logs = self._evaluate(source, callbacks, steps)
         logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
@@ -173,7 +179,7 @@ class Trainer(Loop):
         callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                  steps=source.steps if steps is None else min(steps, source.steps or steps))
         parts = []
-        with interrupts:
+        with interrupts, closing(source):
             callbacks.on_predict_begin()
             self._run("predict", source, callbacks, limit=_limit(steps), collect=parts.append)
             callbacks.on_predict_end()

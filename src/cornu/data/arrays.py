@@ -1,0 +1,168 @@
+"""Parts of the data as arrays: what each kind of input is made into, and what is split off, weighted or refused."""
+
+import math
+
+import numpy as np
+
+from cornu import check, config, tree
+
+
+def unpack_x_y_sample_weight(data) -> tuple:
+    """`x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)` as a triple with None for what is missing."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if not isinstance(data, tuple):
+        return data, None, None
+    if 1 <= len(data) <= 3:
+        return (*data, None, None)[:3]
+    raise ValueError("A batch is x, (x,), (x, y) or (x, y, sample_weight). "
+                     f"Received a {type(data).__name__} of {len(data)} parts.")
+
+
+def pack_x_y_sample_weight(x, y=None, sample_weight=None):
+    """The inverse of `unpack_x_y_sample_weight`.
+
+    >>> pack_x_y_sample_weight(1)
+    1
+    """
+    if y is None:
+        return (x,) if isinstance(x, (list, tuple)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+# Arrays ------------------------------------------------------------------------------------------------------------
+
+
+_DENSE = 2**28  # bytes: a sparse matrix that is larger when dense is made dense batch by batch
+
+
+class Rows:
+    """An array that stays where it is (a file, a sparse matrix); batches of its rows are read when they are needed."""
+
+    def __init__(self, source, dtype):
+        self.source, self.shape, self.dtype = source, tuple(source.shape), np.dtype(dtype)
+
+    ndim = property(lambda self: len(self.shape))
+    nbytes = property(lambda self: math.prod(self.shape) * self.dtype.itemsize)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        if isinstance(rows, slice) or isinstance(self.source, np.ndarray):
+            return self._dense(self.source[rows])
+        ordered, back = np.unique(rows, return_inverse=True)  # files are read in order, each row once
+        return self._dense(self.source[ordered])[back]
+
+    def _dense(self, part):
+        part = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
+        return part.astype(self.dtype, copy=False)
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def as_array(value, what: str):
+    """One part of the data as an array; ValueError for what is none (ragged lists, objects, empty arrays)."""
+    value = _foreign(value)
+    if not hasattr(value, "shape"):
+        try:
+            value = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{what} cannot be made into an array: {error}. Give its parts one common shape.") from None
+    if not hasattr(value, "ndim"):
+        value = np.asarray(value) if not hasattr(value, "dtype") else Rows(value, value.dtype)
+    if value.ndim == 0:
+        raise ValueError(f"{what} is a single value ({value!r:.60}), not an array of samples.")
+    if len(value) == 0:
+        raise ValueError(f"{what} is empty: it has shape {tuple(value.shape)}, so there is nothing to run on.")
+    kind = value.dtype.kind if isinstance(value.dtype, np.dtype) else "f"
+    if kind == "O":
+        value = _from_objects(value, what)
+    if isinstance(value, np.memmap) or not (isinstance(value, (np.ndarray, Rows)) or hasattr(value, "__jax_array__")
+                                            or hasattr(value, "addressable_shards")):
+        value = Rows(value, value.dtype)
+    if value.dtype == np.float64:
+        if isinstance(value, Rows):
+            value.dtype = np.dtype(config.floatx())
+        elif isinstance(value, np.ndarray):
+            value = value.astype(config.floatx())
+    return value
+
+
+def _foreign(value):
+    """Frames, series, tables, tensors and sparse matrices of other packages, none of which is imported here."""
+    package = type(value).__module__.partition(".")[0]
+    if package == "torch":
+        return value.detach().cpu().numpy()
+    if package == "scipy" and hasattr(value, "toarray"):
+        size = math.prod(value.shape) * value.dtype.itemsize
+        return value.toarray() if size <= _DENSE else Rows(value.tocsr(), value.dtype)
+    if package == "pyarrow":
+        if hasattr(value, "column_names"):  # a table: its columns side by side, as in a frame
+            return np.column_stack([column.to_numpy() for column in value.columns])
+        return np.asarray(value)
+    if hasattr(value, "to_numpy"):  # frames and series of pandas and polars
+        return value.to_numpy()
+    if package == "datasets" and hasattr(value, "with_format") and not hasattr(value, "shape"):
+        return value.with_format("numpy")[:]
+    if hasattr(value, "numpy") and not hasattr(value, "__jax_array__"):
+        return value.numpy()
+    return value
+
+
+def _from_objects(value, what: str):
+    flat = value.reshape(-1)
+    if all(isinstance(v, (str, bytes)) for v in flat[:64]):
+        return value
+    try:
+        return np.stack([np.asarray(v) for v in flat]).reshape(*value.shape, *np.shape(flat[0])) \
+            if np.ndim(flat[0]) else value.astype("float32")
+    except (TypeError, ValueError):
+        raise ValueError(f"{what} is an array of Python objects ({type(flat[0]).__name__}, ...), which has no numeric "
+                         "dtype. Convert it to numbers (or to strings, for text) first.") from None
+
+
+def is_text(array) -> bool:
+    """Whether an array holds strings, which stay on the host."""
+    return isinstance(array.dtype, np.dtype) and array.dtype.kind in "OSUT"
+
+
+def sliceable(value):
+    """The value, or an array in its place where its rows cannot be sliced (tables, some sparse matrices)."""
+    package = type(value).__module__.partition(".")[0]
+    if package == "scipy" and hasattr(value, "tocsr"):
+        return value.tocsr()
+    return _foreign(value) if package in ("pyarrow", "pandas", "polars") else value
+
+
+def split(arrays, fraction: float, what: str = "validation_split"):
+    """The samples before and after the cut: the last `fraction` of them is the second part."""
+    check.between(what, fraction, 0.0, 1.0)
+    arrays = tree.map_structure(lambda a: None if a is None else sliceable(a), arrays)
+    flat = [a for a in tree.flatten(arrays) if a is not None]
+    for a in flat:
+        if not hasattr(a, "shape"):
+            raise ValueError(f"`{what}` needs arrays; it was given {type(a).__name__}. Pass validation_data instead.")
+    samples = flat[0].shape[0]
+    cut = int(math.floor(samples * (1.0 - fraction)))
+    if not 0 < cut < samples:
+        raise ValueError(f"{what}={fraction} of {samples} samples leaves no samples on one side.")
+    return (tree.map_structure(lambda a: None if a is None else a[:cut], arrays),
+            tree.map_structure(lambda a: None if a is None else a[cut:], arrays))
+
+
+def class_weights_for(y, class_weight: dict):
+    """The weight of every sample, from the weights of the classes (integers or one-hot rows)."""
+    leaves = tree.flatten(y)
+    if y is None or len(leaves) != 1:
+        raise ValueError("`class_weight` needs a single array of targets. Use sample_weight for several outputs.")
+    y = np.asarray(leaves[0])
+    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else np.round(y.reshape(-1)).astype("int64")
+    if classes.ndim > 1:
+        raise ValueError(f"`class_weight` needs targets of shape (samples,), (samples, 1) or (samples, classes); "
+                         f"received {y.shape}. Use sample_weight instead.")
+    weights = np.ones(len(classes), "float32")
+    for number, weight in class_weight.items():
+        weights[classes == int(number)] = weight
+    return weights
