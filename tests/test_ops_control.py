@@ -143,3 +143,30 @@ def test_beam_search_finds_the_most_probable_labelling():
     for path, score in zip(np.asarray(paths)[:, 0], np.asarray(scores)[0]):
         loss = ops.ctc_loss(np.maximum(path, 0)[None], logits, [(path >= 0).sum()], steps)
         assert float(loss[0]) == pytest.approx(-score, rel=1e-4)
+
+
+def test_sparse_arrays_are_made_and_taken():
+    codes = ops.one_hot([0, 2], 3, sparse=True)
+    assert codes.nse == 2 and np.array_equal(ops.add(codes, 1.0), np.eye(3)[[0, 2]] + 1)
+    assert np.array_equal(ops.convert_to_tensor(codes, sparse=False), np.eye(3)[[0, 2]])
+    assert ops.convert_to_tensor(codes) is codes and ops.is_tensor(codes)
+
+
+def test_lists_may_hold_variables():
+    assert np.array_equal(ops.stack([Variable(1.0), 2.0]), ops.array([Variable(1.0), 2.0]))
+
+
+def test_an_unknown_size_may_be_handed_on():
+    x = cornu.Input((3, 4))
+    assert ops.reshape(x, (ops.shape(x)[0], -1)).shape == ops.reshape(x, (ops.shape(x)[0], 12)).shape == (None, 12)
+
+
+@pytest.mark.long
+def test_in_64_bits():
+    import subprocess
+    import sys
+
+    code = ("import cornu, numpy as np; cornu.config.set_floatx('float64'); o = cornu.ops; "
+            "assert o.mean([1, 2]).dtype == o.zeros(2).dtype == o.sigmoid(np.arange(3)).dtype == 'float64'; "
+            "assert o.arange(3.0).dtype == 'float64' and o.add(o.cast(1, 'float32'), 1.0).dtype == 'float32'")
+    subprocess.run([sys.executable, "-c", code], check=True)
