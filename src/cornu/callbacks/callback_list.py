@@ -52,6 +52,11 @@ class CallbackList(Callback):
         for callback in self.callbacks:
             getattr(callback, "on_epoch_resume", lambda epoch, logs: None)(epoch, logs)
 
+    def before_finalize(self) -> None:
+        """Training has ended; next, optimizers that keep averages put them in the weights' place."""
+        for callback in self.callbacks:
+            getattr(callback, "before_finalize", lambda: None)()
+
     def set_params(self, params) -> None:
         self.params = params
         for callback in self.callbacks:

@@ -88,7 +88,7 @@ class EarlyStopping(MonitorCallback):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         self.wait = self.stopped_epoch = self.best_epoch = 0
-        self.best, self.best_weights = self.baseline, None
+        self.best = self.best_weights = None
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch < self.start_from_epoch or not self._has_value(logs):
@@ -98,7 +98,9 @@ class EarlyStopping(MonitorCallback):
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self._is_improvement(value, self.best):
-            self.best, self.best_epoch, self.wait = value, epoch, 0
+            self.best, self.best_epoch = value, epoch
+            if self.baseline is None or self._is_improvement(value, self.baseline):
+                self.wait = 0
             if self.restore_best_weights:
                 self.best_weights = self.model.get_weights()
         elif self.wait >= self.patience and epoch > 0:

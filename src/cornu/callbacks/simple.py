@@ -199,8 +199,7 @@ class SwapEMAWeights(Callback):
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):
             raise ValueError("SwapEMAWeights needs an optimizer with use_ema=True.")
-        averages = getattr(optimizer, "_model_variables_moving_average", [])
-        for variable, average in zip(self.model.trainable_variables, averages):
+        for variable, average in zip(optimizer._trainable_variables, optimizer._averages):
             weight = np.array(variable.value)
             variable.assign(average.value)
             average.assign(weight)
@@ -229,6 +228,6 @@ class SwapEMAWeights(Callback):
         if self.swap_on_epoch:
             self._swap()
 
-    def on_train_end(self, logs=None):
-        if self._swapped and not self.swap_on_epoch:
+    def before_finalize(self):
+        if self._swapped:
             self._swap()

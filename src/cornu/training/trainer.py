@@ -81,6 +81,7 @@ class Trainer(Loop):
                 callbacks.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
+            callbacks.before_finalize()
             for optimizer in self._optimizers():
                 optimizer.finalize_variable_values(self.trainable_variables)
             callbacks.on_train_end(Logs(logs))
