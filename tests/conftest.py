@@ -14,3 +14,12 @@ def homes(tmp_path, monkeypatch):
     monkeypatch.setenv("CORNU_HOME", str(tmp_path / "cornu"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def caches():
+    """Compiled programs are dropped after every file: thousands of them would fill the memory."""
+    yield
+    import jax
+
+    jax.clear_caches()
