@@ -1,6 +1,9 @@
 """RNN: a layer that runs a cell over the steps of a sequence."""
 
 import contextlib
+import dataclasses
+import types
+from typing import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ from cornu import tree
 from cornu.layers.layer import Layer
 from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, dry, initial_state
 from cornu.layers.spec import InputSpec
+from cornu.lowering.rnn import recurrence
 from cornu.symbolic import shape_of
 from cornu.variable import Scope, Variable
 
@@ -139,6 +143,8 @@ class RNN(Layer):
         if isinstance(self.cell, _Cell):  # the input's part of all steps is one product
             in_masks, state_masks = self.cell.draw_masks(steps[0], initial_state[0], training)
             steps = self.cell.project(steps, in_masks)
+            if self._may_fuse(state_masks):
+                return self._fused(steps, initial_state, mask)
             return self._loop(lambda z, states: self.cell.advance(z, states, state_masks), steps, initial_state, mask,
                               initial_state[0], [])
 
@@ -152,6 +158,28 @@ class RNN(Layer):
             if shown.shape != output.shape:
                 shown = jnp.zeros(output.shape, output.dtype)
             return self._loop(step, steps, initial_state, mask, shown.astype(output.dtype), written)
+
+    use_cudnn = "auto"
+
+    def _may_fuse(self, state_masks) -> bool:
+        """Whether the recurrence with a gradient by hand fits: its step must be a function of arrays alone."""
+        cell = self.cell
+        plain = all(f is None or isinstance(f, types.FunctionType) and f.__module__.startswith("cornu.")
+                    for f in (cell.activation, cell.recurrent_activation))
+        fits = plain and state_masks is None and not self.unroll and cell.fused() is not None
+        if self.use_cudnn is True and not fits:
+            raise ValueError(f"{type(self).__name__} layer {self.name!r}: use_cudnn=True needs built-in activations, no "
+                             "recurrent dropout, unroll=False and (GRU) reset_after=True. Use use_cudnn='auto'.")
+        return fits and self.use_cudnn is not False
+
+    def _fused(self, steps, states, mask):
+        combine, kernel, bias = self.cell.fused()
+        step = _Step(combine, self.cell.activation, self.cell.recurrent_activation,
+                     mask is not None and self.zero_output_for_mask)
+        mask = None if mask is None else self._in_order(mask.astype(bool))
+        states, outputs = recurrence(step, (steps, mask), list(states), kernel, bias)
+        last = outputs[-1] if step.zeros else states[0]
+        return last, jnp.moveaxis(outputs, 0, 1) if self.return_sequences else None, states
 
     def _in_order(self, x):
         """Time first, and in the order in which the steps are taken."""
@@ -190,6 +218,24 @@ class RNN(Layer):
         for owner, loss in zip(owners, losses):
             owner.add_loss(jnp.sum(loss, 0))
         return last, None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """A step of `recurrence`, equal for equal work. A masked step keeps the states, so the first one is its output too."""
+
+    combine: Callable
+    activation: Callable
+    recurrent_activation: Callable | None
+    zeros: bool
+
+    def __call__(self, x, u, states):
+        z, valid = x
+        new = self.combine(z, u, states, self.activation, self.recurrent_activation)
+        if valid is None:
+            return new, new[0]
+        new = [_where(valid, n, o) for n, o in zip(new, states)]
+        return new, _where(valid, new[0], jnp.zeros_like(new[0])) if self.zeros else new[0]
 
 
 @contextlib.contextmanager

@@ -92,6 +92,22 @@ class _Cell(Layer):
     def _from_state(self, h, masks):
         return self._gated(self._product, h, self.recurrent_kernel.value, masks)
 
+    def advance(self, z, states, masks=None):
+        """One step from the input's part and the states: the output and the new states."""
+        new = self.combine(z, self._from_state(states[0], masks), states, self.activation, self.recurrent_activation)
+        return new[0], new
+
+    recurrent_activation = None
+
+    @staticmethod
+    def combine(z, u, states, activation, recurrent_activation):
+        """The new states from the input's part, the state's part and the states; the first one is the output."""
+        raise NotImplementedError
+
+    def fused(self):
+        """What `lowering.rnn.recurrence` needs of the cell, (combine, recurrent kernel, bias), or None."""
+        return self.combine, self.recurrent_kernel.value, None
+
     def call(self, inputs, states, training=False):
         states = list(states) if isinstance(states, (list, tuple)) else [states]
         self._seen = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (inputs, states[0])]
@@ -132,9 +148,9 @@ class SimpleRNNCell(_Cell):
             recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
         self.units = self.state_size = self.output_size = check.positive("units", units, type(self).__name__)
 
-    def advance(self, z, states, masks=None):
-        h = self.activation(z + self._from_state(states[0], masks))
-        return h, [h]
+    @staticmethod
+    def combine(z, u, states, activation, recurrent_activation):
+        return [activation(z + u)]
 
 
 class LSTMCell(_Cell):
@@ -189,12 +205,11 @@ class LSTMCell(_Cell):
         self.bias = self._weight((width,), "bias", "bias", start if self.unit_forget_bias else None) \
             if self.use_bias else None
 
-    def advance(self, z, states, masks=None, axis=-1):
-        h, c = states
-        i, f, g, o = jnp.split(z + self._from_state(h, masks), 4, axis=axis)
-        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
-        h = self.recurrent_activation(o) * self.activation(c)
-        return h, [h, c]
+    @staticmethod
+    def combine(z, u, states, activation, recurrent_activation, axis=-1):
+        i, f, g, o = jnp.split(z + u, 4, axis=axis)
+        c = recurrent_activation(f) * states[1] + recurrent_activation(i) * activation(g)
+        return [recurrent_activation(o) * activation(c), c]
 
 
 class GRUCell(_Cell):
@@ -252,23 +267,31 @@ class GRUCell(_Cell):
             return z
         return z + (self.bias.value[0] if self.reset_after else self.bias.value)
 
+    def _from_state(self, h, masks):
+        u = super()._from_state(h, masks)
+        return u if self.bias is None else u + self.bias.value[1]
+
     def advance(self, z, states, masks=None):
-        h, kernel = states[0], self.recurrent_kernel.value
-        masked = [h if masks is None else h * m for m in (masks or [None] * 3)]
-        of_z, of_r, of_candidate = jnp.split(z, 3, axis=-1)
         if self.reset_after:
-            inner = self._from_state(h, masks)
-            inner = inner if self.bias is None else inner + self.bias.value[1]
-            inner_z, inner_r, inner_candidate = jnp.split(inner, 3, axis=-1)
-            z, r = self.recurrent_activation(of_z + inner_z), self.recurrent_activation(of_r + inner_r)
-            candidate = self.activation(of_candidate + r * inner_candidate)
-        else:
-            k_z, k_r, k_candidate = jnp.split(kernel, 3, axis=-1)
-            z = self.recurrent_activation(of_z + masked[0] @ k_z)
-            r = self.recurrent_activation(of_r + masked[1] @ k_r)
-            candidate = self.activation(of_candidate + (r * masked[2]) @ k_candidate)
-        h = z * h + (1 - z) * candidate
+            return super().advance(z, states, masks)
+        h, kernels = states[0], jnp.split(self.recurrent_kernel.value, 3, axis=-1)
+        masked = [h if m is None else h * m for m in masks or [None] * 3]
+        of_z, of_r, of_candidate = jnp.split(z, 3, axis=-1)
+        z = self.recurrent_activation(of_z + masked[0] @ kernels[0])
+        r = self.recurrent_activation(of_r + masked[1] @ kernels[1])
+        h = z * h + (1 - z) * self.activation(of_candidate + (r * masked[2]) @ kernels[2])
         return h, [h]
+
+    @staticmethod
+    def combine(z, u, states, activation, recurrent_activation):
+        z_gate, z_r, z_candidate = jnp.split(z, 3, axis=-1)
+        u_gate, u_r, u_candidate = jnp.split(u, 3, axis=-1)
+        gate, r = recurrent_activation(z_gate + u_gate), recurrent_activation(z_r + u_r)
+        return [gate * states[0] + (1 - gate) * activation(z_candidate + r * u_candidate)]
+
+    def fused(self):
+        bias = None if self.bias is None else self.bias.value[1]
+        return (self.combine, self.recurrent_kernel.value, bias) if self.reset_after else None
 
 
 class StackedRNNCells(Layer):

@@ -69,11 +69,16 @@ class ConvLSTMCell(LSTMCell):
         return self._gated(product, h, self.recurrent_kernel.value, masks, self._channel_axis)
 
     def advance(self, z, states, masks=None):
-        return super().advance(z, states, masks, axis=self._channel_axis)
+        h, c = self.combine(z, self._from_state(states[0], masks), states, self.activation, self.recurrent_activation,
+                            self._channel_axis)
+        return h, [h, c]
+
+    def fused(self):
+        return None
 
     def states_for(self, step):
         """States of zeros for inputs like those of one step."""
-        shape = list(jax.eval_shape(lambda x: self._product(x, self.kernel.value), step).shape)
+        shape = list(jax.eval_shape(lambda x: self._product(x, jnp.zeros(self.kernel.shape, x.dtype)), step).shape)
         shape[self._channel_axis] = self.filters
         return [jnp.zeros(shape, self.compute_dtype)] * 2
 

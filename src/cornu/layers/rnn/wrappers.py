@@ -100,8 +100,12 @@ class Bidirectional(Layer):
 
     def get_config(self) -> dict:  # by hand: `weights` is an argument there, and the layer's weights here
         return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy),
-                "merge_mode": self.merge_mode, "layer": registry.serialize(self.forward_layer),
-                "backward_layer": registry.serialize(self.backward_layer)}
+                "merge_mode": self.merge_mode, "layer": _unbuilt(self.forward_layer),
+                "backward_layer": _unbuilt(self.backward_layer)}
+
+
+def _unbuilt(layer) -> dict:
+    return {k: v for k, v in registry.serialize(layer).items() if k != "build_config"}
 
 
 def _as_layer(layer, argument: str):
