@@ -1,14 +1,16 @@
 """Single layers, forward and backward, on the CPU: cornu, plain JAX (what Keras runs on JAX) and PyTorch, in one run.
 
-    python benchmarks/layers.py [part of a row's name] [--rounds 15] [--no-torch]
+    python benchmarks/layers.py [part of a row's name ...] [--rounds 15] [--no-torch] [--processor-time]
 
-Each row is one operation with its gradients for all of its inputs, given the gradient of its output. Times are milliseconds, the
-lowest of all rounds; the three take turns, so that what else the machine does falls on all of them alike. Only the
-ratios carry over to other machines. PyTorch is given its own order, channels first.
+Each row is one operation with its gradients for all of its inputs, given the gradient of its output. Times are
+milliseconds, the lowest of all rounds; the three take turns, so that what else the machine does falls on all of them
+alike. Only the ratios carry over to other machines. PyTorch is given its own order, channels first. On a busy machine
+take processor time, on one core: `taskset -c 0 python benchmarks/layers.py --processor-time`.
 """
 
 import argparse
 import math
+import os
 import time
 
 import numpy as np
@@ -176,21 +178,21 @@ def torch_order(kind, arrays, rank):
         yield np.moveaxis(k, (-1, -2), (0, 1))
 
 
-def median_and_best(timers, rounds):
+def lowest(timers, rounds, clock):
     """Lowest milliseconds of each timer, in turns; each is repeated so that a turn lasts 5 ms or more."""
     repeats, times = {}, {name: [] for name in timers}
     for name, run in timers.items():
         run(), run()
-        start = time.perf_counter()
+        start = clock()
         run()
-        repeats[name] = max(1, math.ceil(0.005 / (time.perf_counter() - start)))
+        repeats[name] = max(1, math.ceil(0.005 / (clock() - start)))
     for _ in range(rounds):
         for name, run in timers.items():
             run()
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeats[name]):
                 run()
-            times[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
+            times[name].append((clock() - start) / repeats[name] * 1e3)
     return {name: min(t) for name, t in times.items()}
 
 
@@ -203,13 +205,14 @@ def main():
     parser.add_argument("part", nargs="*", default=[""])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--no-torch", action="store_true")
+    parser.add_argument("--processor-time", action="store_true")
     args = parser.parse_args()
     from cornu.lowering import prepare_cpu
 
     prepare_cpu()
     if not args.no_torch:
         import torch
-        torch.set_num_threads(len(__import__("os").sched_getaffinity(0)))
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
     ratios = {"plain": [], "torch": []}
     print("| operation | cornu ms | plain ms | torch ms | cornu/plain | cornu/torch |\n|---|---|---|---|---|---|")
     for row in CONVOLUTIONS + POOLS:
@@ -221,7 +224,7 @@ def main():
         timers = {"cornu": jax_timer(row, arrays, False), "plain": jax_timer(row, arrays, True)}
         if not args.no_torch:
             timers["torch"] = torch_timer(row, arrays)
-        best = median_and_best(timers, args.rounds)
+        best = lowest(timers, args.rounds, time.process_time if args.processor_time else time.perf_counter)
         for other in ratios:
             if other in best:
                 ratios[other].append(best["cornu"] / best[other])

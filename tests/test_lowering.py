@@ -68,7 +68,8 @@ def test_depthwise(shape, kernel, strides, dilation, padding):
 
 
 @pytest.mark.parametrize("window, strides, padding, extra, dilation", [
-    (3, 2, "same", None, 1), (2, 3, "valid", None, 1), (3, 2, "same", 1, 1), (3, 1, "valid", 0, 2), (4, 2, "valid", 1, 1)])
+    (3, 2, "same", None, 1), (2, 3, "valid", None, 1), (3, 2, "same", 1, 1), (3, 1, "valid", 0, 2),
+    (4, 2, "valid", 1, 1)])
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_conv_transpose(window, strides, padding, extra, dilation, rank):
     x, kernel = normal(2, *(3, 2, 4)[:rank], 5), normal(*(window,) * rank, 4, 5)
@@ -101,7 +102,8 @@ def test_average_of_same_padding_by_hand():
     lambda x, k: lowering.conv_transpose(x, jnp.swapaxes(k, -1, -2), 2, "same", data_format="channels_first"),
     lambda x, k: lowering.max_pool(x, 2, data_format="channels_first") * k.sum(),
     lambda x, k: lowering.average_pool(x, 3, 2, "same", data_format="channels_first") * k.sum(),
-    lambda x, k: lowering.bias_add(x, k[0, 0, 0], "channels_first")], ids=["conv", "transpose", "max", "average", "bias"])
+    lambda x, k: lowering.bias_add(x, k[0, 0, 0], "channels_first")],
+    ids=["conv", "transpose", "max", "average", "bias"])
 def test_channels_first(fn):
     agree(fn, normal(2, 6, 7, 8), normal(3, 3, 6, 6))
 
@@ -190,3 +192,28 @@ def test_the_malloc_switch():
                          env={**os.environ, "CORNU_MALLOC": "0", "JAX_PLATFORMS": "cpu",
                               "PYTHONPATH": os.pathsep.join(sys.path)})
     assert run.stdout.strip() == "False", run.stderr
+
+
+@pytest.mark.parametrize("bias", [None, 12], ids=["", "bias"])
+def test_recurrence_matches_the_gradient_of_a_plain_loop(bias):
+    from cornu.lowering.rnn import recurrence
+
+    def step(x, u, states):
+        h, c = states
+        c = jnp.tanh(c) * jax.nn.sigmoid(x + u)[:, :3] + u[:, 3:6]
+        return [jnp.tanh(c + h), c], c * 2
+
+    def plain(z, h, c, kernel, bias):
+        def body(states, x):
+            return step(x, states[0] @ kernel + (0 if bias is None else bias), states)
+        return jax.lax.scan(body, [h, c], z)
+
+    def total(fn):
+        def run(*inputs):
+            states, outputs = fn(*inputs[:4], inputs[4] if bias else None)
+            return outputs + sum(states)
+        return run
+    inputs = [normal(5, 2, 12), normal(2, 3), normal(2, 3), normal(3, 12)] + ([normal(12)] if bias else [])
+    ours = with_gradients(total(lambda z, h, c, k, b: recurrence(step, z, [h, c], k, b)), inputs, "cpu")
+    for a, b in zip(ours, with_gradients(total(plain), inputs, "plain")):
+        np.testing.assert_allclose(a, b, 1e-4, 1e-5)

@@ -9,6 +9,7 @@ import numpy as np
 from cornu import activations, check, constraints, initializers, regularizers
 from cornu.layers.layer import Layer
 from cornu.layers.spec import InputSpec
+from cornu.lowering import bias_add
 
 
 class _LowRank(Layer):
@@ -149,7 +150,7 @@ class Dense(_LowRank):
     def call(self, inputs, training=None):
         x = jnp.matmul(inputs, self._merged())
         if self.bias is not None:
-            x = x + self.bias.value
+            x = bias_add(x, self.bias.value)
         return self.activation(x)
 
 
@@ -201,7 +202,7 @@ class EinsumDense(_LowRank):
     def call(self, inputs, training=None):
         x = jnp.einsum(self.equation, inputs, self._merged())
         if self.bias is not None:
-            x = x + self.bias.value
+            x = bias_add(x, self.bias.value)
         return self.activation(x)
 
 

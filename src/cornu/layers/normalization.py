@@ -223,6 +223,9 @@ class LayerNormalization(_Normalization):
         shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
         mean = 0.0 if self.rms_scaling else mean
+        if axes == (x.ndim - 1,) and self.gamma is not None and self.beta is not None:
+            x = (x - mean) * jax.lax.rsqrt(variance + self.epsilon)
+            return affine(x, jnp.zeros_like(self.gamma.value), self.gamma.value, self.beta.value).astype(inputs.dtype)
         return self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape).astype(inputs.dtype)
 
 

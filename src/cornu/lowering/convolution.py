@@ -6,9 +6,9 @@ A convolution is bilinear, and so are its two gradients; the three are each othe
     input_gradient(g, w)     d/dg -> forward            d/dw -> kernel_gradient
     kernel_gradient(x, g)    d/dx -> input_gradient     d/dg -> forward
 
-So on the CPU each is written in the way that is fastest there, and all the derivatives (in reverse mode, of any order) and
-the transposed convolution, which is `input_gradient` called by itself, follow. XLA's own choice for the gradient of a
-transposed convolution is a naive loop, 15 times slower (28x28x32 from 14x14x32: 226 ms against 12 for the kernel).
+So on the CPU each is written in the way that is fastest there, and all the derivatives (in reverse mode, of any order)
+and the transposed convolution, which is `input_gradient` called by itself, follow. XLA's own choice for the gradient of
+a transposed convolution is a naive loop, 15 times slower (28x28x32 from 14x14x32: 226 ms against 12 for the kernel).
 Forward-mode differentiation on the CPU needs `lowering_for("plain")`.
 """
 
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cornu.lowering.platform import island, materialized, on_cpu
+from cornu.lowering.platform import island, on_cpu
 
 
 def _tuple(value, rank: int) -> tuple:
@@ -87,8 +87,8 @@ def _xla_input_gradient(g, w, geo):
 def _xla_kernel_gradient(x, g, geo):
     w = jax.ShapeDtypeStruct((*geo.window, x.shape[-1], g.shape[-1]), g.dtype)
     if any(o > n for o, n in zip(geo.out, geo.space)):
-        # With the output's gradient larger than the input XLA exchanges the two, reverses one of them and ends in a naive
-        # loop (615 ms against 14). Padding that is part of the input keeps it from that.
+        # With the output's gradient larger than the input XLA exchanges the two, reverses one of them and ends in a
+        # naive loop (615 ms against 14). Padding that is part of the input keeps it from that.
         x, geo = _padded(x, geo)
     return jax.linear_transpose(lambda w: _xla(x, w, geo), w)(g)[0]
 
@@ -108,7 +108,7 @@ def _tiles(x, geo):
 
 
 def shifted(x, geo) -> list:
-    """For each cell of the window the inputs that it meets: arrays (batch, *out, channels), strided slices of the input."""
+    """For each cell of the window the inputs that it meets: strided slices of the input, (batch, *out, channels)."""
     x, geo = _padded(x, geo)
     cells = itertools.product(*map(range, geo.window))
     return [lax.slice(x, (0, *starts, 0), (x.shape[0], *ends, x.shape[-1]), (1, *geo.strides, 1))
@@ -139,7 +139,7 @@ def _kernel_without_depth(w):
 
 
 def _few(w_shape) -> bool:
-    """Whether so few products make an output that a loop over the output beats a matrix product with its rearrangement."""
+    """Whether so few products make an output that a loop over the outputs beats a matrix product's rearrangement."""
     return w_shape[-2] <= 4 and math.prod(w_shape[:-1]) <= 48
 
 
@@ -226,7 +226,7 @@ kernel_gradient.defvjp(lambda x, g, geo: (kernel_gradient(x, g, geo), (x, g)),
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise(x, w, geo):
-    """A convolution of every channel by itself; w: (*window, channels). XLA:CPU has a naive loop, 15 to 60 times slower."""
+    """A convolution of every channel by itself; w: (*window, channels). XLA:CPU's loop is 15 to 60 times slower."""
     x, geo = _padded(x, geo)
     cells = w.reshape(-1, w.shape[-1])
     return island(lambda x, cells: sum(a * b for a, b in zip(shifted(x, geo), cells)))(x, cells)
@@ -243,7 +243,7 @@ def _depthwise_input_gradient(g, w, geo):
 
 
 def _depthwise_kernel_gradient(x, g, geo):
-    """For each cell a product summed over the batch first, an island each: 3.7 ms at 32x32x32x32 where one sum takes 44."""
+    """For each cell a product summed over the batch first, an island each: 3.7 ms at 32x32x32x32, one sum 44."""
     x, geo = _padded(x, geo)
     first = lambda n: island(lambda x, g: jnp.sum(shifted(x, geo)[n] * g, 0))(x, g)
     sums = [jnp.sum(first(n), range(g.ndim - 2)) for n in range(math.prod(geo.window))]
@@ -251,7 +251,8 @@ def _depthwise_kernel_gradient(x, g, geo):
 
 
 depthwise.defvjp(lambda x, w, geo: (depthwise(x, w, geo), (x, w)),
-                 lambda geo, xw, g: (_depthwise_input_gradient(g, xw[1], geo), _depthwise_kernel_gradient(xw[0], g, geo)))
+                 lambda geo, xw, g: (_depthwise_input_gradient(g, xw[1], geo),
+                                     _depthwise_kernel_gradient(xw[0], g, geo)))
 
 
 def _grouped(x, w, geo, groups):

@@ -50,12 +50,13 @@ def _pool(fast, plain, x, window, strides, padding, data_format):
 
 
 def _axis_by_axis(geo):
-    """A box is a row of lines: k + k steps instead of k * k. The last axis first, so that the first of equals stays so."""
+    """A box is a row of lines: k + k steps, not k * k. The last axis first, so that the first of equals stays so."""
     space = list(geo.space)
     for n in reversed(range(len(space))):
         only = lambda values, other: tuple(v if i == n else other for i, v in enumerate(values))
         if geo.window[n] > 1 or geo.strides[n] > 1:
-            yield Geometry(tuple(space), only(geo.window, 1), only(geo.strides, 1), only(geo.pads, (0, 0)), geo.dilation)
+            yield Geometry(tuple(space), only(geo.window, 1), only(geo.strides, 1), only(geo.pads, (0, 0)),
+                           geo.dilation)
         space[n] = geo.out[n]
 
 
@@ -63,13 +64,18 @@ def _widened(x, geo, first, value):
     """`x` with its padding, cut to what the windows touch."""
     need = [(n - 1) * s + k for n, s, k in zip(geo.out, geo.strides, geo.window)]
     ends = [(a, n - size - a, 0) for (a, _), n, size in zip(geo.pads, need, geo.space)]
-    return lax.pad(x, jnp.asarray(value, x.dtype), [(0, 0, 0)] * first + ends + [(0, 0, 0)] * (x.ndim - first - len(ends)))
+    return _pad(x, value, ends, first)
 
 
 def _unwidened(x, geo, first):
     """The transpose of `_widened`: padding cut off, zeros where no window came."""
     ends = [(-a, size + a - n, 0) for (a, _), n, size in zip(geo.pads, x.shape[first:], geo.space)]
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * first + ends + [(0, 0, 0)] * (x.ndim - first - len(ends)))
+    return _pad(x, 0, ends, first)
+
+
+def _pad(x, value, ends, first):
+    ends = [(0, 0, 0)] * first + ends + [(0, 0, 0)] * (x.ndim - first - len(ends))
+    return lax.pad(x, jnp.asarray(value, x.dtype), ends)
 
 
 def _cells(x, geo, first):
@@ -147,7 +153,7 @@ def _joined_shape(g, geo, first):
 def _stretched(g, geo, first, value):
     """The output's gradient at the windows' first cells, with room on both sides for the rest of the window."""
     ends = [(k - 1, k - 1, s - 1) for k, s in zip(geo.window, geo.strides)]
-    return lax.pad(g, jnp.asarray(value, g.dtype), [(0, 0, 0)] * first + ends + [(0, 0, 0)] * (g.ndim - first - len(ends)))
+    return _pad(g, value, ends, first)
 
 
 def _seen_from(g, cell, geo, first):
@@ -186,7 +192,7 @@ def _counts(size, window, stride, pads):
 
 
 def _share(geo, x, first):
-    """One over the number of cells that are not padding: an outer product, since XLA folds a reduce_window of ones slowly."""
+    """One over the number of cells that are not padding: an outer product (XLA folds a reduce_window slowly)."""
     share = np.ones((1,) * x.ndim, x.dtype)
     for axis, (size, k, s, pads) in enumerate(zip(geo.space, geo.window, geo.strides, geo.pads), first):
         line = 1 / _counts(size, k, s, pads).astype(np.float64)

@@ -29,12 +29,14 @@ _add.defvjp(lambda x, bias: (x + bias, None), lambda _, g: (g, sum_leading(g)))
 
 
 def bias_add(x, bias, data_format="channels_last"):
-    """`x` plus one number per channel; on the CPU with the gradient of `bias` by `sum_leading`."""
+    """`x` plus one number per channel, or per place in its last axes; its gradient on the CPU is a `sum_leading`."""
     if data_format == "channels_first":
         return x + bias.reshape(-1, *(1,) * (x.ndim - 2))
-    if x.ndim < 2 or not on_cpu() or x.dtype != bias.dtype or 0 in x.shape:
+    if not on_cpu() or x.dtype != bias.dtype or x.size == 0 or x.shape[x.ndim - bias.ndim:] != bias.shape:
         return x + bias
-    return _add(x, bias)
+    if bias.ndim == 1:
+        return _add(x, bias)
+    return _add(x.reshape(*x.shape[:-bias.ndim], -1), bias.reshape(-1)).reshape(x.shape)
 
 
 @jax.custom_vjp

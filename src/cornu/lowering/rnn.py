@@ -1,9 +1,9 @@
 """A recurrence over time whose only weights are in one product of the state, and its gradient written by hand.
 
-Each step is `u = h @ kernel + bias` and then a function without weights of `u`, the step's input and the states: LSTM, GRU
-with reset_after and the plain recurrent cell are of this kind. JAX's own gradient of the loop forms, in every step, the
-gradient of the kernel and adds it up; here the gradients of all `u` are kept, and the kernel's is one product after the
-loop.
+Each step is `u = h @ kernel + bias` and then a function without weights of `u`, the step's input and the states: LSTM,
+GRU with reset_after and the plain recurrent cell are of this kind. JAX's own gradient of the loop forms the gradient of
+the kernel in every step and adds it up; here the gradients of all `u` are kept, and the kernel's is one product after
+the loop.
 """
 
 import functools
@@ -21,15 +21,14 @@ def recurrence(step, inputs, states, kernel, bias):
     """Run `step` over time.
 
     Args:
-        step: a function `step(x, u, states) -> (states, output)` of arrays alone; it closes over no traced array, and is the
-            same object (or an equal one) for equal work. `u = states[0] @ kernel + bias`.
+        step: a function `step(x, u, states) -> (states, output)` of arrays alone; it closes over no traced array. `u = states[0] @ kernel + bias`.
         inputs: arrays with time first, each step's x (one array or a tree; boolean ones have no gradient).
         states: a list of arrays; the first one is what the product sees.
         kernel, bias: of the product; bias may be None.
 
     Returns: (states, outputs with time first).
     """
-    return _forward(step, inputs, states, kernel, bias)[:2]
+    return _run(step, inputs, states, kernel, bias, keep=False)[:2]
 
 
 def _product(h, kernel, bias):
@@ -37,25 +36,25 @@ def _product(h, kernel, bias):
     return u if bias is None else u + bias
 
 
-def _forward(step, inputs, states, kernel, bias):
+def _run(step, inputs, states, kernel, bias, keep):
     def body(states, x):
+        u = _product(states[0], kernel, bias)
         # An island, else XLA:CPU reads this step's row of the inputs within each gate's loop, and those loops are not
         # vectorized for it: 6.9 ms against 4.7 (batch 32, 80 steps, 80 units).
-        new, output = island(step)(x, _product(states[0], kernel, bias), states)
-        return new, (output, states)
-    states, (outputs, before) = lax.scan(body, states, inputs)
-    return states, outputs, before
+        new, output = island(step)(x, u, states)
+        return new, (output, (states, u) if keep else None)
+    states, (outputs, kept) = lax.scan(body, states, inputs)
+    return states, outputs, kept
 
 
 def _keep(step, inputs, states, kernel, bias):
-    states, outputs, before = _forward(step, inputs, states, kernel, bias)
-    return (states, outputs), (inputs, before, kernel, bias)
+    states, outputs, kept = _run(step, inputs, states, kernel, bias, keep=True)
+    return (states, outputs), (inputs, kept, kernel, bias)
 
 
 def _backward(step, kept, gradients):
-    inputs, before, kernel, bias = kept
+    inputs, (before, products), kernel, bias = kept
     after, outputs = gradients
-    products = _product(before[0], kernel, bias)  # of all steps at once
 
     def body(g, now):
         x, u, states, g_output = now
