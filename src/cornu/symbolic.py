@@ -241,7 +241,7 @@ def op(fn):
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
         if any_symbolic(args, kwargs):
-            outputs = infer(fn, args, kwargs, fn.__name__)
+            outputs = _infer_once(fn, args, kwargs)
             Call(OpCall(wrapper), args, kwargs, outputs)
             return outputs
         return fn(*args, **kwargs)
@@ -267,6 +267,23 @@ def infer(fn, args, kwargs, name: str = ""):
         except Exception as failure:
             raise _as_value_error(failure, name, args, kwargs) from None
     return tree.map_structure(_join, first, second)
+
+
+_known: dict = {}  # what an op gave for the same shapes and settings: a trace costs a millisecond, a look-up 20 us
+
+
+def _infer_once(fn, args, kwargs):
+    """`infer` of a pure function, remembered by shapes, dtypes and plain settings."""
+    leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
+    signs = [("tensor", x.shape, x.dtype) if isinstance(x, KerasTensor) else (type(x), x) for x in leaves]
+    if not all(isinstance(x, (KerasTensor, int, float, str, bool, type(None))) for x in leaves):
+        return infer(fn, args, kwargs, fn.__name__)
+    key = (fn, treedef, tuple(signs), dtypes.config.floatx(), jax.config.jax_enable_x64)
+    if key not in _known:
+        if len(_known) > 4096:
+            _known.clear()
+        _known[key] = infer(fn, args, kwargs, fn.__name__)
+    return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype) if isinstance(x, KerasTensor) else x, _known[key])
 
 
 def _as_value_error(error, name, args, kwargs):
