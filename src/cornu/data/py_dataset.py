@@ -31,7 +31,7 @@ class PyDataset:
     workers, use_multiprocessing, max_queue_size = 1, False, 10  # also for a subclass that does not call __init__
 
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10):
-        self.workers = check.positive("workers", workers, type(self).__name__)
+        self.workers = check.positive("workers", workers, type(self).__name__, zero=True)
         self.use_multiprocessing = use_multiprocessing
         self.max_queue_size = check.positive("max_queue_size", max_queue_size, type(self).__name__)
 

@@ -15,7 +15,7 @@ import queue
 import threading
 import traceback
 import weakref
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 
 class Pool:
@@ -48,6 +48,8 @@ class Pool:
                     return
                 index, future = waiting.popleft()
                 try:
+                    while not wait([future], timeout=0.5).done:
+                        pass  # Python looks after signals (Ctrl-C) only when it is not waiting
                     yield future.result()
                 except Exception as error:
                     error.add_note(f"This happened while a worker prepared batch {index} of the data.")

@@ -1,0 +1,368 @@
+"""Every kind of input trains to the weights that the NumPy arrays train to; workers keep order, and never hang."""
+
+import importlib
+import itertools
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+import cornu
+from cornu.data import ArraySource, Pool, PyDataset, as_array, source_of
+
+rng = np.random.default_rng(0)
+X, Y, W = rng.normal(size=(100, 4)).astype("float32"), rng.normal(size=(100, 1)).astype("float32"), rng.random(100).astype("float32")
+BATCHES = [(X[i:i + 32], Y[i:i + 32]) for i in range(0, 100, 32)]
+
+
+def module(name):
+    return pytest.importorskip(name)
+
+
+class Dataset(PyDataset):
+    def __len__(self):
+        return len(BATCHES)
+
+    def __getitem__(self, index):
+        time.sleep(0.003 * (index == 0))  # later batches are ready earlier
+        return BATCHES[index]
+
+
+class Own(keras.utils.PyDataset):
+    __len__, __getitem__ = Dataset.__len__, Dataset.__getitem__
+
+
+def saved(array, folder, kind):
+    path = folder / f"{kind}.npy"
+    np.save(path, array)
+    return np.load(path, mmap_mode="r")
+
+
+def h5(array, folder, name):
+    import h5py
+
+    h5py.File(folder / name, "w")["a"] = array
+    return h5py.File(folder / name)["a"]
+
+
+def loader(kind):
+    torch = module("torch")
+    tensors = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+    return torch.utils.data.DataLoader(tensors, batch_size=32) if kind == "loader" else (torch.tensor(X), torch.tensor(Y))
+
+
+def grain(kind):
+    grain = module("grain")
+    data = grain.MapDataset.range(100).map(lambda i: (X[i], Y[i])).batch(32)
+    return data if kind == "map" else data.to_iter_dataset()
+
+
+KINDS = {
+    "jax": lambda p: (jnp.array(X), jnp.array(Y)),
+    "float64": lambda p: (X.astype("float64"), Y),
+    "lists": lambda p: (X.tolist(), Y.tolist()),
+    "list of one array": lambda p: ([X], [Y]),
+    "pandas": lambda p: (module("pandas").DataFrame(X), module("pandas").DataFrame(Y)),
+    "pandas series": lambda p: (module("pandas").DataFrame(X), module("pandas").Series(Y[:, 0])),
+    "pandas nullable": lambda p: (module("pandas").DataFrame(X).convert_dtypes(), Y),
+    "polars": lambda p: (module("polars").DataFrame(X), module("polars").DataFrame(Y)),
+    "polars series": lambda p: (X, module("polars").Series(Y[:, 0])),
+    "pyarrow": lambda p: (module("pyarrow").table({str(i): X[:, i] for i in range(4)}), module("pyarrow").table({"y": Y[:, 0]})),
+    "pyarrow array": lambda p: (X, module("pyarrow").array(Y[:, 0])),
+    "csr": lambda p: (module("scipy.sparse").csr_matrix(X), Y),
+    "coo": lambda p: (module("scipy.sparse").coo_array(X), Y),
+    "memory map": lambda p: (saved(X, p, "x"), saved(Y, p, "y")),
+    "memory map of float64": lambda p: (saved(X.astype("float64"), p, "x"), Y),
+    "h5py": lambda p: (h5(X, p, "x"), h5(Y, p, "y")),
+    "generator": lambda p: ((b for b in BATCHES), None),
+    "list iterator of lists": lambda p: (([x, y] for x, y in BATCHES), None),
+    "iterable": lambda p: (type("Batches", (), {"__iter__": lambda self: iter(BATCHES)})(), None),
+    "PyDataset": lambda p: (Dataset(), None),
+    "PyDataset, 3 threads": lambda p: (Dataset(workers=3), None),
+    "PyDataset, 2 processes": lambda p: (Dataset(workers=2, use_multiprocessing=True), None),
+    "Keras's PyDataset": lambda p: (Own(workers=2), None),
+    "torch tensors": lambda p: loader("tensors"),
+    "torch loader": lambda p: (loader("loader"), None),
+    "tf.data": lambda p: (module("tensorflow").data.Dataset.from_tensor_slices((X, Y)).batch(32), None),
+    "grain map": lambda p: (grain("map"), None),
+    "grain iter": lambda p: (grain("iter"), None),
+}
+
+
+def linear():
+    model = cornu.Sequential([cornu.Input((4,)), cornu.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(cornu.optimizers.Adam(0.1), "mse", metrics=["mae"])
+    return model
+
+
+@pytest.fixture(scope="module")
+def expected():
+    model = linear()
+    history = model.fit(X, Y, epochs=1, shuffle=False, verbose=0).history
+    return model.get_weights(), history, model.predict(X, verbose=0), model.evaluate(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_trains_to_the_same_weights(kind, expected, tmp_path):
+    x, y = KINDS[kind](tmp_path)
+    model = linear()
+    history = model.fit(x, y, shuffle=False, verbose=0).history
+    for a, b in zip(model.get_weights(), expected[0]):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    assert history.keys() == expected[1].keys()
+    if "iterator" not in kind and kind != "generator":
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected[2], atol=1e-6)
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), expected[3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "csr", "coo", "memory map", "h5py", "lists"])
+def test_validation_split_of_every_kind(kind, tmp_path):
+    if kind == "lists":
+        x, y = [X], [Y]
+    else:
+        x, y = KINDS[kind](tmp_path)
+    ours, reference = linear(), linear()
+    told = dict(validation_split=0.3, shuffle=False, verbose=0)
+    ours, reference = ours.fit(x, y, **told).history, reference.fit(X, Y, **told).history
+    for name in reference:
+        np.testing.assert_allclose(ours[name], reference[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["memory map", "h5py", "jax", "pandas"])
+def test_shuffling_is_the_same_for_all_kinds(kind, tmp_path):
+    x, y = KINDS[kind](tmp_path)
+    weights = []
+    for data in ((x, y), (X, Y)):
+        cornu.utils.set_random_seed(7)
+        model = linear()
+        model.fit(*data, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    np.testing.assert_allclose(weights[0][0], weights[1][0], atol=1e-6)
+
+
+def test_a_large_sparse_matrix_is_made_dense_batch_by_batch(monkeypatch):
+    monkeypatch.setattr("cornu.data.arrays._DENSE", 100)
+    sparse = module("scipy.sparse").coo_matrix(X)
+    rows = as_array(sparse, "x")
+    assert isinstance(rows, cornu.data.Rows)
+    np.testing.assert_array_equal(rows[np.array([5, 1, 1])], X[[5, 1, 1]])
+    model, reference = linear(), linear()
+    for m, data in ((model, sparse), (reference, X)):
+        cornu.utils.set_random_seed(0)
+        m.fit(data, Y, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], reference.get_weights()[0], atol=1e-6)
+
+
+def test_hugging_face_columns():
+    datasets = module("datasets")
+    data = datasets.Dataset.from_dict({"x": X.tolist(), "y": Y.tolist()})
+    model = linear()
+    model.fit(data["x"], data["y"], shuffle=False, verbose=0)
+
+
+def test_dicts_and_weights_in_batches():
+    x = cornu.Input((4,), name="x")
+    model = cornu.Model({"x": x}, {"out": cornu.layers.Dense(1, name="out", kernel_initializer="ones")(x)})
+    model.compile(cornu.optimizers.Adam(0.1), {"out": "mse"})
+    batches = [({"x": X[i:i + 32]}, {"out": Y[i:i + 32]}, W[i:i + 32]) for i in range(0, 100, 32)]
+    model.fit((b for b in batches), verbose=0)
+    reference = linear()
+    reference.fit(X, Y, sample_weight=W, shuffle=False, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], reference.get_weights()[0], atol=1e-6)
+
+
+def test_class_weight_over_batches():
+    labels = (Y > 0).astype("int32")
+    ours, reference = linear(), linear()
+    told = dict(class_weight={0: 1.0, 1: 5.0}, verbose=0)
+    ours.fit(((X[i:i + 32], labels[i:i + 32]) for i in range(0, 100, 32)), **told)
+    reference.fit(X, labels, shuffle=False, **told)
+    np.testing.assert_allclose(ours.get_weights()[0], reference.get_weights()[0], atol=1e-6)
+
+
+def test_an_endless_generator_is_taken_by_steps():
+    taken = []
+
+    def endless():
+        for i in itertools.count():
+            taken.append(i)
+            yield BATCHES[i % 3]
+
+    history = linear().fit(endless(), steps_per_epoch=4, epochs=3, verbose=0).history
+    assert len(history["loss"]) == 3 and taken == list(range(12))
+
+
+class Counting(Dataset):
+    def __init__(self, **told):
+        super().__init__(**told)
+        self.heard = []
+
+    def on_epoch_begin(self):
+        self.heard.append("begin")
+
+    def on_epoch_end(self):
+        self.heard.append("end")
+
+
+def test_a_py_dataset_hears_of_epochs():
+    data = Counting()
+    linear().fit(data, epochs=2, verbose=0)
+    assert data.heard == ["begin", "end"] * 2
+
+
+def test_batches_of_a_py_dataset_change_places():
+    source = source_of(Dataset(), shuffle=True)
+    orders = [[float(b[0][0, 0]) for b in source.epoch(3, epoch)] for epoch in (0, 1, 0)]
+    assert orders[0] == orders[2] and sorted(orders[0]) == sorted(float(b[0][0, 0]) for b in BATCHES)
+
+
+class Endless(PyDataset):
+    num_batches = None
+
+    def __getitem__(self, index):
+        return BATCHES[index % 3]
+
+
+def test_an_endless_py_dataset_needs_steps():
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        linear().fit(Endless(), verbose=0)
+    assert len(linear().fit(Endless(workers=2), steps_per_epoch=5, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_passes_cover_every_step_once():
+    source = ArraySource((X, Y, None), 32)
+    for limit in (1, 3, 4, 7):
+        steps = [(turn, s) for epoch in range(5) for turn, a, b in source.passes(epoch, limit) for s in range(a, b)]
+        assert steps == [divmod(i, 4) for i in range(5 * limit)]
+        assert [x for part in source.passes(2, limit, limit - 1) for x in part] == [*divmod(3 * limit - 1, 4), (3 * limit - 1) % 4 + 1]
+
+
+# Workers -----------------------------------------------------------------------------------------------------------------
+
+
+class Slow(PyDataset):
+    """Sleeps, fails or kills its worker at one batch."""
+
+    def __init__(self, at=None, what="fail", size=24, **told):
+        super().__init__(**told)
+        self.at, self.what, self.size = at, what, size
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        time.sleep(0.001 * (index * 7 % 5))
+        if index == self.at:
+            if self.what == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.what == "hang":
+                time.sleep(600)
+            raise KeyError("no such file")
+        return np.full((2, 4), index, "float32"), np.zeros((2, 1), "float32")
+
+
+def children():
+    """Processes that were started here and live."""
+    found = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True).stdout
+    return [line for line in found.splitlines() if "spawn_main" in line]
+
+
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_results_come_in_order(processes):
+    pool = Pool(Slow(), 2, 6, processes)
+    assert [int(x[0, 0]) for x, _ in pool.results(range(24))] == list(range(24))
+    assert [int(x[0, 0]) for x, _ in pool.results([5, 3, 9])] == [5, 3, 9]
+    pool.close()
+    assert not children()
+
+
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_an_exception_in_a_worker_is_raised_with_its_place(processes):
+    start = time.time()
+    with pytest.raises(KeyError, match="no such file") as caught:
+        linear().fit(Slow(at=7, workers=2, use_multiprocessing=processes), verbose=0, shuffle=False)
+    notes = "\n".join(caught.value.__notes__)
+    assert "batch 7" in notes and (not processes or "in __getitem__" in notes)
+    assert time.time() - start < 15 and not children()
+
+
+def test_a_killed_worker_is_an_error():
+    with pytest.raises(RuntimeError, match="signal 9 while it prepared batch 5"):
+        linear().fit(Slow(at=5, what="kill", workers=2, use_multiprocessing=True), verbose=0, shuffle=False)
+    assert not children()
+
+
+def test_what_does_not_pickle_is_refused():
+    data = Slow(workers=2, use_multiprocessing=True)
+    data.open = lambda: None
+    with pytest.raises(ValueError, match="use_multiprocessing=False"):
+        linear().fit(data, verbose=0)
+    assert not children()
+
+
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_ctrl_c_ends_a_hanging_loader(processes):
+    data = Slow(at=7, what="hang", workers=2, use_multiprocessing=processes)
+    model = linear()
+    model.fit(Dataset(), verbose=0)
+    threading.Timer(4.0, signal.raise_signal, [signal.SIGINT]).start()
+    start = time.time()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, verbose=0, shuffle=False)
+    assert time.time() - start < 4 + 5 and not children()
+
+
+ORPHANS = """
+    import sys, time
+    sys.path[:0] = {path!r}
+    from test_data import Slow, linear
+    if __name__ == "__main__":
+        print("ready", flush=True)
+        linear().fit(Slow(at=7, what="hang", workers=2, use_multiprocessing=True), verbose=0, shuffle=False)
+"""
+
+
+def test_no_orphans_when_the_parent_is_killed(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(textwrap.dedent(ORPHANS).format(path=[str(pathlib.Path(__file__).parent), *sys.path]))
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "ready\n"
+
+    def living():
+        listed = subprocess.run(["ps", "--ppid", str(parent.pid), "-o", "pid="], capture_output=True, text=True).stdout.split()
+        return listed
+
+    deadline = time.time() + 30
+    while len(found := living()) < 3 and time.time() < deadline:  # two workers and the resource tracker
+        time.sleep(0.1)
+    parent.kill()
+    parent.wait()
+    time.sleep(2)
+    assert not [p for p in found if pathlib.Path(f"/proc/{p}").exists()]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_stress(processes):
+    random = np.random.default_rng(1)
+    for turn in range(40 if processes else 210):
+        what = ["none", "fail", "kill" if processes else "fail"][turn % 3]
+        at = int(random.integers(0, 24)) if what != "none" else None
+        pool, seen = Pool(Slow(at, what), int(random.integers(1, 5)), int(random.integers(1, 12)), processes), []
+        try:
+            for x, _ in pool.results(range(24)):
+                seen.append(int(x[0, 0]))
+        except (KeyError, RuntimeError):
+            assert at is not None
+        pool.close()
+        assert seen == list(range(24 if at is None else at))
+    assert not children()
