@@ -1,0 +1,15 @@
+"""Files: `.keras` and `.weights.h5`, which Keras reads and writes too."""
+
+from cornu.registry import (
+    CustomObjectScope, custom_object_scope, get_custom_objects, get_registered_name, get_registered_object,
+    register_keras_serializable
+)
+from cornu.saving.model_file import deserialize_keras_object, load_model, save_model, serialize_keras_object
+from cornu.saving.safe import FileError
+from cornu.saving.weights import LoadReport, load_weights, save_weights
+
+__all__ = [
+    "CustomObjectScope", "FileError", "LoadReport", "custom_object_scope", "deserialize_keras_object",
+    "get_custom_objects", "get_registered_name", "get_registered_object", "load_model", "load_weights",
+    "register_keras_serializable", "save_model", "save_weights", "serialize_keras_object",
+]

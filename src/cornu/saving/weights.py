@@ -1,0 +1,184 @@
+"""Weights by attribute path (`layers/dense/vars/0`), in Keras's naming."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from cornu import names
+from cornu.layers.layer import Layer
+from cornu.optimizers import Optimizer
+from cornu.saving.safe import FileError, read_arrays, replacing
+
+_SKIPPED = frozenset(("graph", "_operations", "_stack", "_compiled_calls", "_graph_seeds", "_inbound_nodes", "_told",
+                      "_losses", "_compile_told", "_steps", "_loss", "_metrics_compiled", "_loss_tracker"))
+
+
+@dataclasses.dataclass
+class LoadReport:
+    """What a load left over: paths in the file that no weight took, and weights that the file does not have."""
+
+    unused: list
+    unfilled: list
+
+    def __str__(self):
+        rows = max(len(self.unused), len(self.unfilled))
+        left, right = (x + [""] * (rows - len(x)) for x in (self.unused, self.unfilled))
+        width = max(map(len, ["in the file only", *left]))
+        return "\n".join(f"{a:<{width}}  {b}" for a, b in [("in the file only", "in the model only"), *zip(left, right)])
+
+
+def holders(root) -> dict:
+    """Path -> layer or optimizer, each once, under the paths that Keras gives them."""
+    found: dict = {}
+    _visit(root, "", found, set())
+    return found
+
+
+def _visit(item, path, found, seen) -> None:
+    if id(item) in seen:
+        return
+    seen.add(id(item))
+    if isinstance(item, (Layer, Optimizer)):
+        found[path] = item
+        for name, value in _attributes(item):
+            _visit(value, f"{path}{name}/", found, seen)
+    elif isinstance(item, (list, tuple, set, dict)):
+        used: dict = {}
+        for value in item.values() if isinstance(item, dict) else item:
+            if isinstance(value, (Layer, Optimizer, list, tuple, set, dict)) and id(value) not in seen:
+                name = names.to_snake_case(type(value).__name__) if isinstance(value, (Layer, Optimizer)) else "container"
+                used[name] = used.get(name, -1) + 1
+                _visit(value, f"{path}{name}_{used[name]}/" if used[name] else f"{path}{name}/", found, seen)
+
+
+def _attributes(item) -> list:
+    """Attributes that may hold weights, public names first and in order of the alphabet, as Keras visits them."""
+    if isinstance(item, Optimizer):
+        return [("inner_optimizer", item.inner_optimizer)] if hasattr(item, "inner_optimizer") else []
+    values = {}
+    for name, value in item.__dict__.items():
+        if name not in _SKIPPED and isinstance(value, (Layer, Optimizer, list, tuple, set, dict)):
+            public = name.lstrip("_")
+            published = isinstance(getattr(type(item), public, None), property) and \
+                type(item).__name__ not in ("GroupedQueryAttention", "GroupQueryAttention")  # Keras publishes none there
+            values[public if name != public and published else name] = value
+    if hasattr(type(item), "train_step"):
+        values["layers"] = item.layers
+    return sorted(values.items(), key=lambda pair: (pair[0].startswith("_"), pair[0]))
+
+
+def weights_of(root) -> dict:
+    """Every weight by its path in the file, as NumPy arrays, and each group's object."""
+    arrays, groups = {}, {}
+    for path, holder in holders(root).items():
+        store: dict = {}
+        holder.save_own_variables(store)
+        groups[f"{path}vars"] = getattr(holder, "name", "")
+        for key, value in store.items():
+            arrays[f"{path}vars/{key}"] = np.asarray(getattr(value, "raw", value))
+    return {"arrays": arrays, "groups": groups}
+
+
+def write_h5(root, path) -> None:
+    """Write the weights of a model into an HDF5 file at `path`."""
+    import h5py
+
+    told = weights_of(root)
+    with h5py.File(path, "w") as file:
+        for group, name in told["groups"].items():
+            file.create_group(group).attrs["name"] = name
+        for key, value in told["arrays"].items():
+            special = value.dtype.name if value.dtype.kind == "V" or value.dtype.name.startswith(("bf", "float8")) else None
+            data = file.create_dataset(key, data=value.view(f"V{value.dtype.itemsize}") if special else value)
+            if special:
+                data.attrs["dtype"] = special
+
+
+def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, **kwargs) -> None:
+    """Write a model's weights (and its optimizer's) into a `.weights.h5` file, whole or not at all.
+
+    Raises ValueError for another ending or an unbuilt model, FileExistsError if `overwrite` is False and the file is there.
+    """
+    path = os.fspath(filepath)
+    if kwargs:
+        raise ValueError(f"save_weights: unknown argument {', '.join(map(repr, kwargs))}.")
+    if max_shard_size is not None:
+        raise NotImplementedError("save_weights: max_shard_size is not supported yet. Leave it out to write one file.")
+    if not path.endswith(".weights.h5"):
+        raise ValueError(f"save_weights: the file's name must end with .weights.h5. Received: {path!r}")
+    refuse_overwriting(path, overwrite)
+    if not model.built:
+        raise ValueError(f"Model {model.name!r} is not built, so it has no weights to save. Call it on data first.")
+    with replacing(path) as temporary:
+        write_h5(model, temporary)
+
+
+def refuse_overwriting(path, overwrite) -> None:
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(f"{path!r} exists. Pass overwrite=True to replace it.")
+
+
+def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = True, **kwargs) -> LoadReport:
+    """Read weights from a `.weights.h5` or `.keras` file. Nothing changes when the file does not fit.
+
+    Args:
+        model: the model, built.
+        filepath: the file.
+        skip_mismatch: leave alone what does not fit; the report says what.
+        strict: raise ValueError when a path is in the file or the model only; otherwise the report says so.
+    """
+    from cornu.saving.safe import read_members
+
+    path = os.fspath(filepath)
+    if kwargs:
+        raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not supported (by_name is for Keras 2 files).")
+    if path.endswith(".keras"):
+        arrays = read_arrays(read_members(path)["model.weights.h5"], path)
+    elif path.endswith(".weights.h5"):
+        arrays = read_arrays(path, path)
+    else:
+        raise ValueError(f"load_weights reads .weights.h5 and .keras files. Received: {path!r}")
+    return fill(model, arrays, path, strict and not skip_mismatch, skip_mismatch)
+
+
+def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = False) -> LoadReport:
+    """Put arrays into a model by path; on any error the model is as it was."""
+    if not model.built:
+        raise ValueError(f"Model {model.name!r} is not built, so its weights do not exist yet. Call it on data first.")
+    todo, unused, unfilled = [], set(arrays), []
+    optimizer = getattr(model, "optimizer", None)
+    for path, holder in holders(model).items():
+        prefix, own = f"{path}vars/", {}
+        holder.save_own_variables(own)
+        store = {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix) and "/" not in k[len(prefix):]}
+        if isinstance(holder, Optimizer):
+            unused -= {prefix + k for k in store}
+            if store and holder is optimizer:  # an inner optimizer's state is in the outer one's already
+                todo.append((holder, store))
+            continue
+        wrong = [k for k, v in store.items() if k in own and tuple(own[k].shape) != v.shape]
+        if wrong and not skip_mismatch:
+            raise ValueError(f"{shown}: {prefix}{wrong[0]} has shape {store[wrong[0]].shape}, but layer {holder.name!r} "
+                             f"has shape {tuple(own[wrong[0]].shape)}. No weight was changed.")
+        unused -= {prefix + k for k in store if k in own and k not in wrong}
+        unfilled += [prefix + k for k in own if k not in store or k in wrong]
+        if store and store.keys() == own.keys() and not wrong:
+            todo.append((holder, store))
+    report = LoadReport(sorted(k for k in unused if not k.startswith("optimizer/")), sorted(unfilled))
+    if strict and (report.unused or report.unfilled):
+        raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load "
+                         f"what fits.\n{report}")
+    _assign(todo, shown)
+    return report
+
+
+def _assign(todo, shown) -> None:
+    old = [(v, v.raw) for h, _ in todo for v in (h.variables if isinstance(h, Optimizer) else h.weights)]
+    try:
+        for holder, store in todo:
+            holder.load_own_variables(store)
+    except Exception as error:
+        for variable, value in old:
+            variable.assign(value)
+        raise FileError(f"{shown} could not be loaded; the model is as it was: {error}") from error
