@@ -321,6 +321,12 @@ def test_ctrl_c_ends_a_hanging_loader(processes):
     assert time.time() - start < 4 + 5 and not children()
 
 
+def running(pid):
+    """Whether a process lives; one that has ended and was not yet waited for does not."""
+    state = subprocess.run(["ps", "-p", pid, "-o", "stat="], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
 ORPHANS = """
     import sys, time
     sys.path[:0] = {path!r}
@@ -344,10 +350,13 @@ def test_no_orphans_when_the_parent_is_killed(tmp_path):
     deadline = time.time() + 30
     while len(found := living()) < 3 and time.time() < deadline:  # two workers and the resource tracker
         time.sleep(0.1)
+    time.sleep(3)  # they begin to work, and one hangs
     parent.kill()
     parent.wait()
-    time.sleep(2)
-    assert not [p for p in found if pathlib.Path(f"/proc/{p}").exists()]
+    deadline = time.time() + 10
+    while any(map(running, found)) and time.time() < deadline:
+        time.sleep(0.1)
+    assert not [p for p in found if running(p)]
 
 
 @pytest.mark.long
