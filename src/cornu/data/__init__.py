@@ -1,10 +1,10 @@
 """Data of every kind, as batches `(x, y, sample_weight)` of nested arrays."""
 
-from cornu.data.arrays import (Rows, as_array, class_weights_for, is_text, pack_x_y_sample_weight, split,
+from cornu.data.arrays import (Rows, as_array, class_weights_for, is_text, pack_x_y_sample_weight, split, take,
                                unpack_x_y_sample_weight)
 from cornu.data.py_dataset import PyDataset
 from cornu.data.sources import ArraySource, IndexedSource, IterableSource, closing, is_iterable_source, source_of
 from cornu.data.workers import Pool
 
 __all__ = ["ArraySource", "IndexedSource", "IterableSource", "Pool", "PyDataset", "Rows", "as_array", "class_weights_for", "closing",
-           "is_iterable_source", "is_text", "pack_x_y_sample_weight", "source_of", "split", "unpack_x_y_sample_weight"]
+           "is_iterable_source", "is_text", "pack_x_y_sample_weight", "source_of", "split", "take", "unpack_x_y_sample_weight"]

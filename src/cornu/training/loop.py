@@ -128,7 +128,8 @@ class Loop(Compiling):
         else:
             shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
             y_pred = infer(self._traced, (shapes,), {}, self.name)
-        targets = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), y)
+        size = next((t.shape[0] for t in tree.flatten(y_pred) if getattr(t, "ndim", 0)), None)  # fixed in stateful models
+        targets = tree.map_structure(lambda a: KerasTensor((size, *a.shape[1:]), _dtype(a)), y)
         if loss is not None:
             loss.bind(list(named_outputs(y_pred, self._output_names())))
         compiled.bind(targets, y_pred, self._output_names())
@@ -169,10 +170,11 @@ class Loop(Compiling):
         count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
         if isinstance(source, ArraySource):
             index = skip
-            held = self._resident(source, kind) if step.jit and not source.text else None
+            held = self._held(source, kind) if step.jit and not source.text else None
             for turn, start, stop in source.passes(epoch, limit, skip):
                 if held is not None:
-                    yield from self._resident_outputs(step, source, held, (seed, turn), (start, stop), index, count, began)
+                    run = self._host_outputs if jax.default_backend() == "cpu" else self._resident_outputs
+                    yield from run(step, source, held, (seed, turn), (start, stop), index, count, began)
                 else:
                     yield from self._streamed(step, source.epoch(seed, turn, start, stop), index, began)
                 index += stop - start
@@ -208,15 +210,39 @@ class Loop(Compiling):
                 began(index, Logs())
             yield index, step.gathered(arrays, order, rest)(cursor)[0]
 
-    def _resident(self, source, kind: str):
-        """The source's arrays on the device, or None where they do not fit there or lie in a file."""
+    def _host_outputs(self, step, source, data, turn, part, index, count, began):
+        """The same where the device is the CPU: batches are gathered by NumPy, and the data is never copied whole."""
+        order, size, (start, stop) = source.order(*turn), source.batch_size, part
+        whole, first = min(source.samples // size, stop), start
+        leaves, treedef = jax.tree.flatten(data)
+        run, ran = None, None
+        while start < stop:
+            now = count if start + count <= whole else 1
+            if began is not None:
+                began(index, Logs())
+            rows = slice(start * size, min((start + now) * size, source.samples))
+            kind = (now, rows.stop - rows.start)
+            rows = rows if order is None else order[rows]
+            batch = treedef.unflatten([data_module.take(a, rows) for a in leaves])
+            if kind != ran:
+                ran, run = kind, step.ready(batch) if now == 1 else step.gathered(batch, None, size, now)
+            output = run(batch) if now == 1 else run(np.int32(0))[0]
+            if start == first and whole < stop and whole > start:  # the last batch is smaller: its executable is made meanwhile
+                rest = source.samples - whole * size
+                step.prepare(jax.tree.map(lambda a: jax.ShapeDtypeStruct((rest, *a.shape[1:]), a.dtype), data))
+            start, index = start + now, index + now
+            yield index - 1, output
+
+    def _held(self, source, kind: str):
+        """The source's arrays where batches are gathered from, or None where they do not fit there or lie in a file."""
         if getattr(source, "held", None) is None:
             data = source.data[:1] + (None, None) if kind == "predict" else source.data
             leaves = [a for a in tree.flatten(data) if a is not None]
-            size = sum(a.nbytes for a in leaves)
-            if any(isinstance(a, data_module.Rows) for a in leaves) or size > _device_room():
+            on_host = jax.default_backend() == "cpu"
+            if any(isinstance(a, data_module.Rows) for a in leaves) or (
+                    not on_host and sum(a.nbytes for a in leaves) > _device_room()):
                 return None
-            source.held = jax.tree.map(_to_device, self._adapt(data))
+            source.held = jax.tree.map(_narrow if on_host else _to_device, self._adapt(data))
         return source.held
 
     def _adapt(self, batch):
@@ -253,11 +279,16 @@ def _dtype(array) -> str:
 
 
 def _device_room() -> float:
-    """How many bytes of data may stay on the device: all on a CPU, a quarter of an accelerator's memory."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit", float("inf")) / 4 if jax.default_backend() != "cpu" else float("inf")
+    """How many bytes of data may stay on an accelerator: a quarter of its memory."""
+    return (jax.devices()[0].memory_stats() or {}).get("bytes_limit", float("inf")) / 4
+
+
+def _narrow(array):
+    """A host array in a dtype that JAX has: 64 bits become 32 once, not batch by batch."""
+    array = np.asarray(array)
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
 
 
 def _to_device(array):
-    """A host array on the device; on a CPU without a copy where its address allows it."""
+    """A host array on the device."""
     return jax.device_put(array) if isinstance(array, np.ndarray) else array

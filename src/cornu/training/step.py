@@ -113,6 +113,11 @@ class Step:
         data = jax.tree.map(_as_device, data)
         return self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))[0]
 
+    def ready(self, data):
+        """A function of a batch of these shapes, on the host in JAX's dtypes; what is the same for all is done once."""
+        fixed, key = [v._value for v in self.fixed], ("plain", _key(data))
+        return lambda data: self._run(key, self._plain, (self.values(), fixed, data), (0,))[0]
+
     def gathered(self, arrays, order, size: int, count: int = 1):
         """A function of a cursor that runs `count` batches of `size` rows of device arrays from there on.
 
@@ -123,14 +128,21 @@ class Step:
         fn = self._gathered(size, count, order is not None)
         return lambda cursor: self._run(key, fn, (self.values(), cursor, fixed, arrays, order), (0, 1))
 
+    def prepare(self, data) -> threading.Thread:
+        """Compile for a batch of other shapes beside the running epoch."""
+        args = (jax.tree.map(_abstract, self.values()), jax.tree.map(_abstract, [v._value for v in self.fixed]), data)
+        return self._prepare(("plain", _key(data)), self._plain, args, (0,))
+
     def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
-        """Compile for another batch size beside the running epoch."""
+        """The same for another number of rows of device arrays."""
         args = jax.tree.map(_abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
         key = ("rows", size, count, _key(arrays), order is None)
+        return self._prepare(key, self._gathered(size, count, order is not None), args, (0, 1))
 
+    def _prepare(self, key, fn, args, donate) -> threading.Thread:
         def work():
             try:
-                self._compiled(key, self._gathered(size, count, order is not None), args, (0, 1))
+                self._compiled(key, fn, args, donate)
             except Exception:  # the step itself will meet the same error, on the main thread
                 pass
 
