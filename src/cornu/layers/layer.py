@@ -20,7 +20,8 @@ from cornu.random import SeedGenerator
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, infer, shape_of
 from cornu.variable import Scope, Variable, functional, in_scope, scope_losses, structure
 
-_OWN = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps"))
+_OWN = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps",
+                  "_kept_parts"))
 
 
 @functools.lru_cache(maxsize=None)
@@ -130,7 +131,8 @@ class Layer(Operation):
                 raise RuntimeError(f"{type(self).__name__}.__init__ sets self.{name} before it called "
                                    "super().__init__(). Call super().__init__() first.")
             self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
-        if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)):
+        if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)) or isinstance(
+                self.__dict__.get(name), (Variable, registry.Configurable)):
             structure["version"] += 1
         elif self._settings_count and self.__dict__.get("built"):
             structure["settings"] += 1
@@ -146,11 +148,21 @@ class Layer(Operation):
     # what it is made of ----------------------------------------------------------------------------------------
 
     def _parts(self):
-        """Variables, layers, seed generators and metrics in the attributes, in the order they were set."""
-        seen = set()
+        """Variables, layers, seed generators and metrics in the attributes, in the order they were set.
+
+        What was found is kept while no attribute changes; not where there are containers, which change unseen.
+        """
+        kept, state = self.__dict__.get("_kept_parts"), (structure["version"], len(self.__dict__))
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        seen, found, open_ended = set(), [], False
         for name, value in self.__dict__.items():
             if name not in _OWN:
-                yield from _walk(value, seen)
+                found += _walk(value, seen)
+                open_ended |= isinstance(value, (list, set, dict, tuple)) and not tree.is_shape(value)
+        if not open_ended:
+            self.__dict__["_kept_parts"] = (structure["version"], len(self.__dict__) + (kept is None)), found
+        return found
 
     @property
     def _layers(self) -> list:

@@ -3,6 +3,8 @@
 16-bit inputs are normalized in float32, and the result is given back in their own dtype.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -65,6 +67,11 @@ def _sizes(layer, input_shape, axes):
         raise ValueError(f"{type(layer).__name__} layer {layer.name!r} needs known sizes of the axes {axes}. Received "
                          f"an input of shape {input_shape}.")
     return axes, sizes
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _mixed(moving, value, momentum):
+    return moving * momentum + jax.lax.stop_gradient(value).astype(moving.dtype) * (1 - momentum)
 
 
 class BatchNormalization(_Normalization):
@@ -176,7 +183,7 @@ class BatchNormalization(_Normalization):
         return mean - d * stddev / r, r / stddev
 
     def _average(self, moving, value, momentum):
-        moving.assign(moving.raw * momentum + jax.lax.stop_gradient(value).astype(moving.raw.dtype) * (1 - momentum))
+        moving.assign(_mixed(moving.raw, value, momentum))
 
 
 class LayerNormalization(_Normalization):

@@ -223,6 +223,9 @@ input_gradient.defvjp(lambda g, w, geo: (input_gradient(g, w, geo), (g, w)),
 kernel_gradient.defvjp(lambda x, g, geo: (kernel_gradient(x, g, geo), (x, g)),
                        lambda geo, xg, w: (input_gradient(xg[1], w, geo), forward(xg[0], w, geo)))
 
+# One trace serves all layers of one shape: tracing a residual network takes two thirds of the time.
+forward, input_gradient, kernel_gradient = (jax.jit(f, static_argnums=2) for f in (forward, input_gradient, kernel_gradient))
+
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise(x, w, geo):

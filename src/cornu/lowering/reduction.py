@@ -81,6 +81,8 @@ def _affine_backward(saved, g):
 
 _affine.defvjp(lambda x, mean, scale, shift: (_affine(x, mean, scale, shift), (x, mean, scale)), _affine_backward)
 
+_add, _moments, _affine = jax.jit(_add), jax.jit(_moments), jax.jit(_affine)  # one trace for all layers of one shape
+
 
 def affine(x, mean, scale, shift):
     """`(x - mean) * scale + shift` with one number of each for every channel (the last axis).
