@@ -153,6 +153,7 @@ class _HeadAttention(Layer):
             kernel_constraint=self.kernel_constraint, bias_constraint=self.bias_constraint, dtype=self.dtype_policy,
             name=name)
         layer.build(shape)
+        layer.supports_masking = True  # the masks are dealt with here
         return layer
 
     def _part_regularizer(self):
@@ -189,13 +190,14 @@ class _HeadAttention(Layer):
 
     def _attend(self, query, key, value, mask, training, with_scores):
         """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, and the scores."""
-        if not with_scores and not (training and self.dropout > 0):
+        if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
             if mask is not None:
                 mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
             return dot_product_attention(query, key, value, mask=mask, flash_attention=self.flash_attention), None
-        if with_scores and self.flash_attention:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: flash attention never forms the scores. Use "
-                             "flash_attention=None for return_attention_scores.")
+        if self.flash_attention:
+            raise ValueError(f"{type(self).__name__} layer {self.name!r}: flash attention never forms the scores, and takes "
+                             "keys and values of one size. Use flash_attention=None for return_attention_scores or another "
+                             "value_dim.")
         repeats = query.shape[2] // key.shape[2]
         if repeats > 1:
             key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)

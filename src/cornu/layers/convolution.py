@@ -116,7 +116,7 @@ class Conv1D(_Conv):
 
     Input shape: (batch, steps, channels) or, channels_first, (batch, channels, steps).
 
-    >>> Conv1D(4, 3, padding="causal")(jnp.ones((2, 10, 8))).shape
+    >>> Conv1D(4, 3, padding="causal").compute_output_shape((2, 10, 8))
     (2, 10, 4)
     """
 
@@ -144,7 +144,7 @@ class Conv2D(_Conv):
     Input shape: (batch, height, width, channels) or, channels_first, (batch, channels, height, width). Raises
     ValueError for channels or filters that groups does not divide, and for a window larger than an unpadded input.
 
-    >>> Conv2D(4, 3, strides=2, padding="same")(jnp.ones((2, 28, 28, 3))).shape
+    >>> Conv2D(4, 3, strides=2, padding="same").compute_output_shape((2, 28, 28, 3))
     (2, 14, 14, 4)
     """
 
@@ -156,7 +156,7 @@ class Conv3D(_Conv):
 
     Input shape: (batch, depth, height, width, channels) or, channels_first, (batch, channels, depth, height, width).
 
-    >>> Conv3D(4, 3)(jnp.ones((2, 8, 8, 8, 1))).shape
+    >>> Conv3D(4, 3).compute_output_shape((2, 8, 8, 8, 1))
     (2, 6, 6, 6, 4)
     """
 
@@ -196,7 +196,7 @@ class _ConvTranspose(_BaseConv):
 class Conv1DTranspose(_ConvTranspose):
     """The transpose of `Conv1D`; arguments as in `Conv2DTranspose`, with one number where it has two.
 
-    >>> Conv1DTranspose(4, 3, strides=2)(jnp.ones((2, 10, 8))).shape
+    >>> Conv1DTranspose(4, 3, strides=2).compute_output_shape((2, 10, 8))
     (2, 21, 4)
     """
 
@@ -227,7 +227,7 @@ class Conv2DTranspose(_ConvTranspose):
     Raises ValueError for an output_padding that is not smaller than strides. Source: Zeiler et al., Deconvolutional
     Networks (2010).
 
-    >>> Conv2DTranspose(4, 3, strides=2, padding="same")(jnp.ones((2, 7, 7, 3))).shape
+    >>> Conv2DTranspose(4, 3, strides=2, padding="same").compute_output_shape((2, 7, 7, 3))
     (2, 14, 14, 4)
     """
 
@@ -237,7 +237,7 @@ class Conv2DTranspose(_ConvTranspose):
 class Conv3DTranspose(_ConvTranspose):
     """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`, with three numbers where it has two.
 
-    >>> Conv3DTranspose(2, 2, strides=2)(jnp.ones((1, 3, 3, 3, 1))).shape
+    >>> Conv3DTranspose(2, 2, strides=2).compute_output_shape((1, 3, 3, 3, 1))
     (1, 6, 6, 6, 2)
     """
 
@@ -272,7 +272,7 @@ class _DepthwiseConv(_BaseConv):
 class DepthwiseConv1D(_DepthwiseConv):
     """A convolution of every channel by itself over one axis; arguments as in `DepthwiseConv2D`.
 
-    >>> DepthwiseConv1D(3, depth_multiplier=2)(jnp.ones((2, 10, 8))).shape
+    >>> DepthwiseConv1D(3, depth_multiplier=2).compute_output_shape((2, 10, 8))
     (2, 8, 16)
     """
 
@@ -295,7 +295,7 @@ class DepthwiseConv2D(_DepthwiseConv):
         depthwise_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
         depthwise_constraint, bias_constraint: applied to the weights after every update.
 
-    >>> DepthwiseConv2D(3)(jnp.ones((2, 28, 28, 3))).shape
+    >>> DepthwiseConv2D(3).compute_output_shape((2, 28, 28, 3))
     (2, 26, 26, 3)
     """
 
@@ -334,7 +334,7 @@ class _SeparableConv(_BaseConv):
 class SeparableConv1D(_SeparableConv):
     """A depthwise convolution over one axis, then one of width 1 that mixes the channels; see `SeparableConv2D`.
 
-    >>> SeparableConv1D(4, 3)(jnp.ones((2, 10, 8))).shape
+    >>> SeparableConv1D(4, 3).compute_output_shape((2, 10, 8))
     (2, 8, 4)
     """
 
@@ -360,7 +360,7 @@ class SeparableConv2D(_SeparableConv):
 
     Source: Chollet, Xception (2017).
 
-    >>> SeparableConv2D(4, 3)(jnp.ones((2, 28, 28, 3))).shape
+    >>> SeparableConv2D(4, 3).compute_output_shape((2, 28, 28, 3))
     (2, 26, 26, 4)
     """
 
