@@ -1,5 +1,7 @@
 """What can be known to be wrong with data before the first step."""
 
+import weakref
+
 import numpy as np
 
 from cornu import config, losses, tree
@@ -28,7 +30,13 @@ def takes_text(model) -> bool:
     return any(getattr(layer, "takes_text", False) for layer in model._flatten_layers())
 
 
+_clean: dict = {}  # arrays that were looked through before: a second fit on the same one need not do it again
+
+
 def _refuse_nan(array, label: str) -> None:
+    known = _clean.get(id(array))
+    if known is not None and known() is array:
+        return
     with np.errstate(all="ignore"):
         for start in range(0, len(array), 65536):  # a sum is the fastest look at every value; NaN survives it
             part = array[start:start + 65536]
@@ -36,6 +44,7 @@ def _refuse_nan(array, label: str) -> None:
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 raise ValueError(f"{label} has NaN, first at index {(start + place[0], *place[1:])}. Clean the data, or allow NaN "
                                  "with cornu.config.allow_nan(True).")
+    _clean[id(array)] = weakref.ref(array, lambda _, key=id(array): _clean.pop(key, None))
 
 
 def check_labels(y, model) -> None:

@@ -10,7 +10,7 @@ import threading
 import jax
 import numpy as np
 
-from cornu.lowering import compiler_options
+from cornu.lowering import options_for
 from cornu.random import global_seed_generator
 from cornu.variable import functional
 
@@ -167,8 +167,9 @@ class Step:
     def _compiled(self, key, fn, args, donate):
         with self._lock:
             if key not in self._executables:
-                jitted = jax.jit(fn, donate_argnums=donate, compiler_options=compiler_options(kind=self.kind) or None)
-                self._executables[key] = jitted.lower(*args).compile()
+                traced = jax.jit(fn, donate_argnums=donate).trace(*args)
+                options = options_for(traced.jaxpr.jaxpr, self.kind)
+                self._executables[key] = traced.lower().compile(compiler_options=options or None)
                 compilations["count"] += 1
             return self._executables[key]
 
