@@ -179,7 +179,8 @@ def _masks(trial):
         return
     mask = jnp.ones(trial.shape[:2], bool)
     out = trial.layer.compute_mask(jnp.asarray(trial.inputs), mask)
-    assert out is None or hasattr(out, "shape"), f"compute_mask gave {out!r}"
+    for one in out if isinstance(out, (list, tuple)) else [out]:
+        assert one is None or hasattr(one, "shape"), f"compute_mask gave {out!r}"
 
 
 def _leaks_no_tracer(trial):
