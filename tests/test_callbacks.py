@@ -352,3 +352,23 @@ def test_tensorboard_embeddings_are_written(tmp_path):
 def test_tensorboard_refuses(told):
     with pytest.raises(ValueError, match="TensorBoard"):
         C.TensorBoard(**told)
+
+
+# Orbax -------------------------------------------------------------------------------------------------------------------
+
+
+def test_orbax_checkpoints_hold_the_weights(weights, tmp_path):
+    orbax = pytest.importorskip("orbax.checkpoint")
+    model, _, _ = run(cornu, weights, lambda k: [C.OrbaxCheckpoint(tmp_path, max_to_keep=2)], epochs=4)
+    manager = orbax.CheckpointManager(tmp_path)
+    assert manager.all_steps() == [2, 3]
+    saved = manager.restore(3, args=orbax.args.StandardRestore())
+    for variable in model.variables:
+        np.testing.assert_array_equal(saved["model"][variable.path], variable.numpy())
+    assert len(saved["optimizer"]) == len(model.optimizer.variables)
+
+
+def test_without_orbax_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "orbax.checkpoint", None)
+    with pytest.raises(ImportError, match="pip install"):
+        C.OrbaxCheckpoint(tmp_path)
