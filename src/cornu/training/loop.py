@@ -226,7 +226,7 @@ class Loop(Compiling):
             batch = treedef.unflatten([data_module.take(a, rows) for a in leaves])
             if kind != ran:
                 ran, run = kind, step.ready(batch) if now == 1 else step.gathered(batch, None, size, now)
-            output = run(batch) if now == 1 else run(np.int32(0))[0]
+            output = run(batch) if now == 1 else run(np.int32(0), batch)[0]
             if start == first and whole < stop and whole > start:  # the last batch is smaller: its executable is made meanwhile
                 rest = source.samples - whole * size
                 step.prepare(jax.tree.map(lambda a: jax.ShapeDtypeStruct((rest, *a.shape[1:]), a.dtype), data))

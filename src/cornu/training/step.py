@@ -119,14 +119,14 @@ class Step:
         return lambda data: self._run(key, self._plain, (self.values(), fixed, data), (0,))[0]
 
     def gathered(self, arrays, order, size: int, count: int = 1):
-        """A function of a cursor that runs `count` batches of `size` rows of device arrays from there on.
+        """A function of a cursor that runs `count` batches of `size` rows of arrays (or of others like them) from there on.
 
         It gives the output and the advanced cursor. What is the same for every batch is done once, here.
         """
         fixed = [v._value for v in self.fixed]
         key = ("rows", size, count, _key(arrays), order is None)
         fn = self._gathered(size, count, order is not None)
-        return lambda cursor: self._run(key, fn, (self.values(), cursor, fixed, arrays, order), (0, 1))
+        return lambda cursor, arrays=arrays: self._run(key, fn, (self.values(), cursor, fixed, arrays, order), (0, 1))
 
     def prepare(self, data) -> threading.Thread:
         """Compile for a batch of other shapes beside the running epoch."""
