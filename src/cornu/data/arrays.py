@@ -139,6 +139,19 @@ def is_text(array) -> bool:
     return isinstance(array.dtype, np.dtype) and array.dtype.kind in "OSUT"
 
 
+def from_numbers(part):
+    """Nested lists of plain numbers as one array; everything else as it is."""
+    inner = part
+    while isinstance(inner, (list, tuple)) and inner:
+        inner = inner[0]
+    if inner is not part and isinstance(inner, (bool, int, float)):
+        try:
+            return np.asarray(part)
+        except ValueError:
+            pass  # lists of several lengths: as_array will say so
+    return part
+
+
 def sliceable(value):
     """The value, or an array in its place where its rows cannot be sliced (tables, some sparse matrices)."""
     package = type(value).__module__.partition(".")[0]
@@ -150,7 +163,7 @@ def sliceable(value):
 def split(arrays, fraction: float, what: str = "validation_split"):
     """The samples before and after the cut: the last `fraction` of them is the second part."""
     check.between(what, fraction, 0.0, 1.0)
-    arrays = tree.map_structure(lambda a: None if a is None else sliceable(a), arrays)
+    arrays = tree.map_structure(lambda a: None if a is None else sliceable(a), tuple(map(from_numbers, arrays)))
     flat = [a for a in tree.flatten(arrays) if a is not None]
     for a in flat:
         if not hasattr(a, "shape"):

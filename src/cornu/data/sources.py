@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 
 from cornu import check, tree
-from cornu.data.arrays import as_array, class_weights_for, is_text, unpack_x_y_sample_weight
+from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text, unpack_x_y_sample_weight
 from cornu.data.py_dataset import PyDataset
 from cornu.data.workers import Pool
 
@@ -41,7 +41,7 @@ class ArraySource:
 
     def __init__(self, data, batch_size: int, shuffle=False, names=("x", "y", "sample_weight")):
         parts = []
-        for part, name in zip(data, names):
+        for part, name in zip(map(from_numbers, data), names):
             found = tree.flatten_with_path(part) if part is not None else []
             parts.append(tree.pack_sequence_as(part, [
                 None if v is None else as_array(v, f"`{name}`" + "".join(f"[{k!r}]" for k in path)) for path, v in found])
