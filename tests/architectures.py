@@ -266,6 +266,33 @@ def mixer(m):
     return m.Model(x, h + L.Dense(4)(L.Dense(8, "gelu")(L.LayerNormalization()(h))))
 
 
+@architecture({"int:words": (7,)})
+def masked_recurrent(m):
+    L = m.layers
+    words = m.Input((7,), dtype="int32", name="int:words")
+    h = L.Bidirectional(L.GRU(3, return_sequences=True))(L.Embedding(10, 4, mask_zero=True)(words))
+    return m.Model(words, L.Dense(1)(L.LSTM(3)(h)))
+
+
+@architecture([(5, 3), (4, 2)])
+def encoder_and_decoder(m):
+    L = m.layers
+    source, target = m.Input((None, 3), name="source"), m.Input((None, 2), name="target")
+    _, *state = L.LSTM(4, return_state=True, name="encoder")(source)
+    h = L.LSTM(4, return_sequences=True, name="decoder")(target, initial_state=state)
+    return m.Model([source, target], L.TimeDistributed(L.Dense(2))(h))
+
+
+@architecture({"int:words": (6,)})
+def transformer(m):
+    L = m.layers
+    words = m.Input((6,), dtype="int32", name="int:words")
+    h = L.Embedding(10, 4)(words) + L.Embedding(6, 4)(m.ops.arange(6))
+    h = L.LayerNormalization()(h + L.MultiHeadAttention(2, 2)(h, h, use_causal_mask=True))
+    h = L.LayerNormalization()(h + L.Dense(4)(L.Dense(8, "gelu")(h)))
+    return m.Model({"int:words": words}, L.Dense(10)(h))
+
+
 # Models in models -------------------------------------------------------------------------------------------------
 
 

@@ -5,15 +5,9 @@ from cornu.config import disable_interactive_logging, enable_interactive_logging
 from cornu.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from cornu.dtypes import standardize as standardize_dtype
 from cornu.registry import (
-    custom_object_scope,
-    get_custom_objects,
-    get_registered_object,
-    register_keras_serializable,
-)
-from cornu.registry import custom_object_scope as CustomObjectScope
-from cornu.registry import deserialize as deserialize_keras_object
-from cornu.registry import registered_name as get_registered_name
-from cornu.registry import serialize as serialize_keras_object
+    CustomObjectScope, custom_object_scope, get_custom_objects, get_registered_name, get_registered_object,
+    register_keras_serializable)
+from cornu.saving import deserialize_keras_object, serialize_keras_object
 from cornu.symbolic import is_keras_tensor
 from cornu.utils.arrays import normalize, pad_sequences, set_random_seed, to_categorical
 from cornu.utils.downloads import get_file
@@ -26,3 +20,5 @@ from cornu.utils.splitting import split_dataset, timeseries_dataset_from_array
 from cornu.utils import bounding_boxes, legacy
 from cornu.utils.directories import (
     audio_dataset_from_directory, image_dataset_from_directory, text_dataset_from_directory)
+
+Sequence = PyDataset  # the name that it had before Keras 3
