@@ -5,9 +5,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cornu import check, constraints, initializers, regularizers
+from cornu import check, regularizers
 from cornu.layers.dense import EinsumDense
 from cornu.layers.layer import Layer
+from cornu.layers.parts import Parted, told
 from cornu.layers.regularization import Dropout
 from cornu.ops.nn_sequence import dot_product_attention
 from cornu.random import SeedGenerator, dropout
@@ -116,15 +117,13 @@ class AdditiveAttention(Attention):
         return jnp.sum(summed if self.scale is None else summed * self.scale.value, axis=-1)
 
 
-class _HeadAttention(Layer):
+class _HeadAttention(Parted):
     """What the many-headed layers share: the projections, the masks, and attention over (batch, length, heads, size)."""
 
     _not_in_config = frozenset(("flash_attention",))
 
-    def __init__(self, *, dropout, use_bias, sliding_window, flash_attention, kernel_initializer, bias_initializer,
-                 kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, use_gate,
-                 seed, **kwargs):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+    def __init__(self, *, dropout, use_bias, sliding_window, flash_attention, use_gate, seed, **kwargs):
+        super().__init__(**self._keep(kwargs, "kernel", "bias"))
         owner = type(self).__name__
         self.dropout = check.between("dropout", dropout, 0, 1, owner)
         self.use_bias, self.use_gate, self.seed = use_bias, use_gate, seed
@@ -133,12 +132,6 @@ class _HeadAttention(Layer):
         if flash_attention and dropout > 0:
             raise ValueError(f"{owner}: flash attention cannot drop weights. Use dropout=0 or flash_attention=None. "
                              f"Received: dropout={dropout}")
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
         self.supports_masking = True
 
     def _dense(self, name, shape, output, bound=1, activation=None):
@@ -244,11 +237,7 @@ class MultiHeadAttention(_HeadAttention):
                  attention_axes=None, sliding_window=None, flash_attention=None, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, use_gate=False, seed=None, **kwargs):
-        super().__init__(
-            dropout=dropout, use_bias=use_bias, sliding_window=sliding_window, flash_attention=flash_attention,
-            kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer, activity_regularizer=None, kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint, use_gate=use_gate, seed=seed, **kwargs)
+        super().__init__(**told(locals(), "num_heads", "key_dim", "value_dim", "output_shape", "attention_axes", "activity_regularizer"))
         owner = type(self).__name__
         self._activity_regularizer = regularizers.get(activity_regularizer)  # for the projections, not for the whole
         self.num_heads = check.positive("num_heads", num_heads, owner)
@@ -342,11 +331,7 @@ class GroupedQueryAttention(_HeadAttention):
                  flash_attention=None, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None,
                  bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
                  use_gate=False, seed=None, **kwargs):
-        super().__init__(
-            dropout=dropout, use_bias=use_bias, sliding_window=sliding_window, flash_attention=flash_attention,
-            kernel_initializer=kernel_initializer, bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer, activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint, use_gate=use_gate, seed=seed, **kwargs)
+        super().__init__(**told(locals(), "head_dim", "num_query_heads", "num_key_value_heads"))
         owner = type(self).__name__
         self.head_dim = check.positive("head_dim", head_dim, owner)
         self.num_query_heads = check.positive("num_query_heads", num_query_heads, owner)

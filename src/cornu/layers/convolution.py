@@ -1,8 +1,10 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
-from cornu import activations, check, config, constraints, initializers, regularizers
-from cornu.layers.layer import Layer
+from cornu import activations, check, config
+from cornu.layers.dense import _LowRank
+from cornu.layers.parts import Parted, told
 from cornu.layers.spec import InputSpec
+from cornu.lowering import bias_add
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
@@ -20,16 +22,16 @@ def check_window(layer, x, window, dilation=1) -> None:
                 "larger input.")
 
 
-class _BaseConv(Layer):
+class _BaseConv(Parted):
     """What the convolutions share: the window's arguments, the bias and the activation."""
 
     rank: int
     paddings = ("valid", "same")
+    parts = ("kernel", "bias")
 
     def __init__(self, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, activation=None,
-                 use_bias=True, bias_initializer="zeros", bias_regularizer=None, activity_regularizer=None,
-                 bias_constraint=None, **kwargs):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+                 use_bias=True, **kwargs):
+        super().__init__(**self._keep(kwargs, *self.parts))
         owner = type(self).__name__
         self.kernel_size = check.int_tuple("kernel_size", kernel_size, self.rank, owner)
         self.strides = check.int_tuple("strides", strides, self.rank, owner)
@@ -38,9 +40,6 @@ class _BaseConv(Layer):
         self.data_format = config.standardize_data_format(data_format)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     @property
@@ -55,12 +54,6 @@ class _BaseConv(Layer):
                              f"input of shape {tuple(input_shape)}.")
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: channels})
         return channels
-
-    def _weight(self, shape, name, kind=None):
-        kind = kind or name
-        return self.add_weight(shape, getattr(self, kind + "_initializer"), name=name,
-                               regularizer=getattr(self, kind + "_regularizer"),
-                               constraint=getattr(self, kind + "_constraint"))
 
     def _add_bias(self, filters):
         self.bias = self._weight((filters,), "bias") if self.use_bias else None
@@ -77,44 +70,41 @@ class _BaseConv(Layer):
         return self.activation(x)
 
 
-class _Conv(_BaseConv):
+class _Conv(_LowRank, _BaseConv):
+    _not_in_config = frozenset(("quantization_config",))
+
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, groups=1,
                  activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
                  bias_constraint=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        super().__init__(**told(locals(), "filters", "groups"))
         owner = type(self).__name__
         self.filters = check.positive("filters", filters, owner)
         self.groups = check.positive("groups", groups, owner)
         if filters % groups:
             raise ValueError(f"{owner}: filters must be divisible by groups. Received: filters={filters}, groups={groups}")
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def build(self, input_shape):
         channels = self._channels(input_shape)
         if channels % self.groups:
             raise ValueError(f"{type(self).__name__} layer {self.name!r}: the input's {channels} channels are not "
                              f"divisible by groups={self.groups}. Received an input of shape {tuple(input_shape)}.")
-        self.kernel = self._weight((*self.kernel_size, channels // self.groups, self.filters), "kernel")
+        self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
         self._add_bias(self.filters)
+        self._add_lora()
 
     def _convolve(self, x):
         padding = self.padding
         if padding == "causal":
             padding = [((self.kernel_size[0] - 1) * self.dilation_rate[0], 0)]
-        return conv(x, self.kernel.value, self.strides, padding, self.dilation_rate, self.groups, self.data_format)
+        return conv(x, self._merged(), self.strides, padding, self.dilation_rate, self.groups, self.data_format)
 
 
 class Conv1D(_Conv):
-    """A convolution over one axis, time.
+    """A convolution over one axis, time; arguments as in `Conv2D`, with one number where it has two.
 
-    Arguments as in `Conv2D`, with one number where it has two. padding="causal" pads on the left alone, so that an
-    output sees no later inputs.
-
-    Input shape: (batch, steps, channels) or, channels_first, (batch, channels, steps).
+    padding="causal" pads on the left alone, so that an output sees no later inputs. Input shape: (batch,
+    steps, channels) or, channels_first, (batch, channels, steps).
 
     >>> Conv1D(4, 3, padding="causal").compute_output_shape((2, 10, 8))
     (2, 10, 4)
@@ -140,6 +130,7 @@ class Conv2D(_Conv):
         kernel_initializer, bias_initializer: where the weights start.
         kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
         kernel_constraint, bias_constraint: applied to the weights after every update.
+        lora_rank, lora_alpha: as in `Dense`.
 
     Input shape: (batch, height, width, channels) or, channels_first, (batch, channels, height, width). Raises
     ValueError for channels or filters that groups does not divide, and for a window larger than an unpadded input.
@@ -168,8 +159,7 @@ class _ConvTranspose(_BaseConv):
                  dilation_rate=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        super().__init__(**told(locals(), "filters", "output_padding"))
         owner = type(self).__name__
         self.filters = check.positive("filters", filters, owner)
         self.output_padding = None if output_padding is None else check.int_tuple(
@@ -177,9 +167,6 @@ class _ConvTranspose(_BaseConv):
         if output_padding is not None and any(p >= s for p, s in zip(self.output_padding, self.strides)):
             raise ValueError(f"{owner}: output_padding must be smaller than strides on every axis. Received: "
                              f"output_padding={output_padding}, strides={strides}")
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
 
     def build(self, input_shape):
         self.kernel = self._weight((*self.kernel_size, self.filters, self._channels(input_shape)), "kernel")
@@ -194,11 +181,7 @@ class _ConvTranspose(_BaseConv):
 
 
 class Conv1DTranspose(_ConvTranspose):
-    """The transpose of `Conv1D`; arguments as in `Conv2DTranspose`, with one number where it has two.
-
-    >>> Conv1DTranspose(4, 3, strides=2).compute_output_shape((2, 10, 8))
-    (2, 21, 4)
-    """
+    """The transpose of `Conv1D`; arguments as in `Conv2DTranspose`, with one number where it has two."""
 
     rank = 1
 
@@ -235,30 +218,26 @@ class Conv2DTranspose(_ConvTranspose):
 
 
 class Conv3DTranspose(_ConvTranspose):
-    """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`, with three numbers where it has two.
-
-    >>> Conv3DTranspose(2, 2, strides=2).compute_output_shape((1, 3, 3, 3, 1))
-    (1, 6, 6, 6, 2)
-    """
+    """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`, with three numbers where it has two."""
 
     rank = 3
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, output_padding=None,
-                 dilation_rate=1, **kwargs):  # Keras orders data_format and output_padding differently here
-        super().__init__(filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, **kwargs)
+                 dilation_rate=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
+                 bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
+                 kernel_constraint=None, bias_constraint=None, **kwargs):
+        super().__init__(**told(locals()))  # only the order is another one than in Conv2DTranspose, as in Keras
 
 
 class _DepthwiseConv(_BaseConv):
+    parts = ("depthwise", "bias")
+
     def __init__(self, kernel_size, strides=1, padding="valid", depth_multiplier=1, data_format=None, dilation_rate=1,
                  activation=None, use_bias=True, depthwise_initializer="glorot_uniform", bias_initializer="zeros",
                  depthwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  depthwise_constraint=None, bias_constraint=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        super().__init__(**told(locals(), "depth_multiplier"))
         self.depth_multiplier = check.positive("depth_multiplier", depth_multiplier, type(self).__name__)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
 
     def build(self, input_shape):
         channels = self._channels(input_shape)
@@ -270,11 +249,7 @@ class _DepthwiseConv(_BaseConv):
 
 
 class DepthwiseConv1D(_DepthwiseConv):
-    """A convolution of every channel by itself over one axis; arguments as in `DepthwiseConv2D`.
-
-    >>> DepthwiseConv1D(3, depth_multiplier=2).compute_output_shape((2, 10, 8))
-    (2, 8, 16)
-    """
+    """A convolution of every channel by itself over one axis; arguments as in `DepthwiseConv2D`."""
 
     rank = 1
 
@@ -303,21 +278,16 @@ class DepthwiseConv2D(_DepthwiseConv):
 
 
 class _SeparableConv(_BaseConv):
+    parts = ("depthwise", "pointwise", "bias")
+
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
                  depth_multiplier=1, activation=None, use_bias=True, depthwise_initializer="glorot_uniform",
                  pointwise_initializer="glorot_uniform", bias_initializer="zeros", depthwise_regularizer=None,
                  pointwise_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  depthwise_constraint=None, pointwise_constraint=None, bias_constraint=None, **kwargs):
-        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
-                         bias_initializer, bias_regularizer, activity_regularizer, bias_constraint, **kwargs)
+        super().__init__(**told(locals(), "filters", "depth_multiplier"))
         self.filters = check.positive("filters", filters, type(self).__name__)
         self.depth_multiplier = check.positive("depth_multiplier", depth_multiplier, type(self).__name__)
-        self.depthwise_initializer = initializers.get(depthwise_initializer)
-        self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
-        self.depthwise_constraint = constraints.get(depthwise_constraint)
-        self.pointwise_initializer = initializers.get(pointwise_initializer)
-        self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
-        self.pointwise_constraint = constraints.get(pointwise_constraint)
 
     def build(self, input_shape):
         channels, multiplier = self._channels(input_shape), self.depth_multiplier

@@ -45,11 +45,7 @@ class _AveragePooling(_Pooling):
 
 
 class MaxPooling1D(_MaxPooling):
-    """The greatest value of every window over one axis; arguments as in `MaxPooling2D`.
-
-    >>> MaxPooling1D(2)(jnp.ones((2, 10, 3))).shape
-    (2, 5, 3)
-    """
+    """The greatest value of every window over one axis; arguments as in `MaxPooling2D`."""
 
     rank = 1
 
@@ -74,41 +70,25 @@ class MaxPooling2D(_MaxPooling):
 
 
 class MaxPooling3D(_MaxPooling):
-    """The greatest value of every window over three axes; arguments as in `MaxPooling2D`.
-
-    >>> MaxPooling3D(2)(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 4, 4, 4, 3)
-    """
+    """The greatest value of every window over three axes; arguments as in `MaxPooling2D`."""
 
     rank = 3
 
 
 class AveragePooling1D(_AveragePooling):
-    """The mean of every window over one axis; arguments as in `MaxPooling2D`. Padding does not count in the mean.
-
-    >>> AveragePooling1D(2)(jnp.ones((2, 10, 3))).shape
-    (2, 5, 3)
-    """
+    """The mean of every window over one axis; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
 
     rank = 1
 
 
 class AveragePooling2D(_AveragePooling):
-    """The mean of every window over two axes; arguments as in `MaxPooling2D`. Padding does not count in the mean.
-
-    >>> AveragePooling2D(2)(jnp.ones((2, 28, 28, 3))).shape
-    (2, 14, 14, 3)
-    """
+    """The mean of every window over two axes; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
 
     rank = 2
 
 
 class AveragePooling3D(_AveragePooling):
-    """The mean of every window over three axes; arguments as in `MaxPooling2D`. Padding does not count in the mean.
-
-    >>> AveragePooling3D(2)(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 4, 4, 4, 3)
-    """
+    """The mean of every window over three axes; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
 
     rank = 3
 
@@ -132,31 +112,19 @@ class _GlobalPooling(Layer):
 
 
 class GlobalMaxPooling1D(_GlobalPooling):
-    """The greatest value of every channel over one axis; arguments as in `GlobalAveragePooling2D`.
-
-    >>> GlobalMaxPooling1D()(jnp.ones((2, 10, 3))).shape
-    (2, 3)
-    """
+    """The greatest value of every channel over one axis; arguments as in `GlobalAveragePooling2D`."""
 
     rank, _reduce = 1, staticmethod(jnp.max)
 
 
 class GlobalMaxPooling2D(_GlobalPooling):
-    """The greatest value of every channel over two axes; arguments as in `GlobalAveragePooling2D`.
-
-    >>> GlobalMaxPooling2D()(jnp.ones((2, 28, 28, 3))).shape
-    (2, 3)
-    """
+    """The greatest value of every channel over two axes; arguments as in `GlobalAveragePooling2D`."""
 
     rank, _reduce = 2, staticmethod(jnp.max)
 
 
 class GlobalMaxPooling3D(_GlobalPooling):
-    """The greatest value of every channel over three axes; arguments as in `GlobalAveragePooling2D`.
-
-    >>> GlobalMaxPooling3D()(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 3)
-    """
+    """The greatest value of every channel over three axes; arguments as in `GlobalAveragePooling2D`."""
 
     rank, _reduce = 3, staticmethod(jnp.max)
 
@@ -205,11 +173,7 @@ class GlobalAveragePooling2D(_GlobalPooling):
 
 
 class GlobalAveragePooling3D(_GlobalPooling):
-    """The mean of every channel over three axes; arguments as in `GlobalAveragePooling2D`.
-
-    >>> GlobalAveragePooling3D()(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 3)
-    """
+    """The mean of every channel over three axes; arguments as in `GlobalAveragePooling2D`."""
 
     rank, _reduce = 3, staticmethod(jnp.mean)
 
@@ -254,41 +218,25 @@ class _AdaptiveAveragePooling(_AdaptivePooling):
 
 
 class AdaptiveMaxPooling1D(_AdaptiveMaxPooling):
-    """The greatest value of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`.
-
-    >>> AdaptiveMaxPooling1D(3)(jnp.ones((2, 8, 3))).shape
-    (2, 3, 3)
-    """
+    """The greatest value of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
     rank = 1
 
 
 class AdaptiveMaxPooling2D(_AdaptiveMaxPooling):
-    """The greatest value of regions that cover two axes evenly; arguments as in `AdaptiveAveragePooling2D`.
-
-    >>> AdaptiveMaxPooling2D(3)(jnp.ones((2, 8, 8, 3))).shape
-    (2, 3, 3, 3)
-    """
+    """The greatest value of regions that cover two axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
     rank = 2
 
 
 class AdaptiveMaxPooling3D(_AdaptiveMaxPooling):
-    """The greatest value of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`.
-
-    >>> AdaptiveMaxPooling3D(3)(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 3, 3, 3, 3)
-    """
+    """The greatest value of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
     rank = 3
 
 
 class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
-    """The mean of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`.
-
-    >>> AdaptiveAveragePooling1D(3)(jnp.ones((2, 8, 3))).shape
-    (2, 3, 3)
-    """
+    """The mean of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
     rank = 1
 
@@ -310,11 +258,7 @@ class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
 
 
 class AdaptiveAveragePooling3D(_AdaptiveAveragePooling):
-    """The mean of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`.
-
-    >>> AdaptiveAveragePooling3D(3)(jnp.ones((2, 8, 8, 8, 3))).shape
-    (2, 3, 3, 3, 3)
-    """
+    """The mean of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
     rank = 3
 

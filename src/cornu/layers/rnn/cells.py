@@ -9,28 +9,25 @@ import inspect
 import jax
 import jax.numpy as jnp
 
-from cornu import activations, check, constraints, initializers, registry, regularizers
+from cornu import activations, check, registry
 from cornu.layers.layer import Layer
+from cornu.layers.parts import Parted, told
 from cornu.random import SeedGenerator, dropout
 from cornu.variable import Scope
 
-_PARTS = ("kernel", "recurrent", "bias")
-_KINDS = {"initializer": initializers.get, "regularizer": regularizers.get, "constraint": constraints.get}
 
-
-class _Cell(Layer):
+class _Cell(Parted):
     """A built-in cell: an input kernel, a recurrent kernel and a bias, with the gates side by side on the last axis."""
 
     gates = 1
 
-    def __init__(self, *, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
-        parts = {f"{part}_{kind}": get(kwargs.pop(f"{part}_{kind}"))
-                 for part in _PARTS for kind, get in _KINDS.items()}
-        implementation = kwargs.pop("implementation", 2) if self.gates > 1 else 2
-        super().__init__(**kwargs)
+    def __init__(self, *, units, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
+        arguments = self._keep(kwargs, "kernel", "recurrent", "bias")
+        self.implementation = check.one_of(
+            "implementation", arguments.pop("implementation", 2) if self.gates > 1 else 2, (0, 1, 2), type(self).__name__)
+        super().__init__(**arguments)
         owner = type(self).__name__
-        self.__dict__.update(parts)
-        self.implementation = check.one_of("implementation", implementation, (0, 1, 2), owner)
+        self.units = self.state_size = self.output_size = check.positive("units", units, owner)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.dropout = check.between("dropout", dropout, 0, 1, owner)
@@ -38,11 +35,6 @@ class _Cell(Layer):
         self.seed = seed
         self.seed_generator = SeedGenerator(seed)
         self._held = self._seen = None  # dropout masks that a layer holds over a sequence, and for which shapes
-
-    def _weight(self, shape, name, part, initializer=None):
-        return self.add_weight(shape, initializer or getattr(self, part + "_initializer"), name=name,
-                               regularizer=getattr(self, part + "_regularizer"),
-                               constraint=getattr(self, part + "_constraint"))
 
     def build(self, input_shape):
         if input_shape[-1] is None:
@@ -118,17 +110,8 @@ class _Cell(Layer):
 class SimpleRNNCell(_Cell):
     """One step of `SimpleRNN`: `h = activation(x @ kernel + h @ recurrent_kernel + bias)`.
 
-    Args:
-        units: the size of the state and the output.
-        activation: a name or function.
-        use_bias: whether a bias is added.
-        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
-        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
-        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
-        seed: for dropout.
-
-    Called as `cell(inputs, states)`, with inputs of shape (batch, dim); gives the output and the list of new states.
+    Args: those of `SimpleRNN` that are not of the sequence. Called as `cell(inputs, states)`, with inputs of shape (batch,
+    dim); gives the output and the list of new states.
 
     >>> output, states = SimpleRNNCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4))])
     >>> output.shape
@@ -139,14 +122,7 @@ class SimpleRNNCell(_Cell):
                  recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
                  recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
                  bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs):
-        super().__init__(
-            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
-        self.units = self.state_size = self.output_size = check.positive("units", units, type(self).__name__)
+        super().__init__(**told(locals()))
 
     @staticmethod
     def combine(z, u, states, activation, recurrent_activation):
@@ -159,19 +135,7 @@ class LSTMCell(_Cell):
     The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel + bias`;
     their order in the weights is i, f, g, o.
 
-    Args:
-        units: the size of the states and the output.
-        activation: of g and of the carry c.
-        recurrent_activation: of the gates.
-        use_bias: whether a bias is added.
-        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
-        unit_forget_bias: whether the bias of f starts at 1.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
-        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
-        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
-        seed: for dropout.
-
-    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
+    Args: those of `LSTM` that are not of the sequence. Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
 
     >>> output, [h, c] = LSTMCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4)), jnp.zeros((2, 4))])
     >>> c.shape
@@ -185,14 +149,7 @@ class LSTMCell(_Cell):
                  unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
                  kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0,
                  recurrent_dropout=0.0, seed=None, **kwargs):
-        super().__init__(
-            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
-        self.units = self.output_size = check.positive("units", units, type(self).__name__)
+        super().__init__(**told(locals(), "recurrent_activation", "unit_forget_bias"))
         self.state_size = [units, units]
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
@@ -220,19 +177,7 @@ class GRUCell(_Cell):
     the recurrent one; without, it is `x @ kernel + (r * h) @ recurrent_kernel`. The order in the weights is z, r,
     candidate.
 
-    Args:
-        units: the size of the state and the output.
-        activation: of the candidate.
-        recurrent_activation: of the gates.
-        use_bias: whether a bias is added.
-        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: penalties added to the loss.
-        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
-        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training.
-        reset_after: whether the reset gate comes after the product, as in cuDNN.
-        seed: for dropout.
-
-    Source: Cho et al., Learning Phrase Representations (2014).
+    Args: those of `GRU` that are not of the sequence. Source: Cho et al., Learning Phrase Representations (2014).
 
     >>> output, states = GRUCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4))])
     >>> output.shape
@@ -246,14 +191,7 @@ class GRUCell(_Cell):
                  kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None,
                  recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, reset_after=True,
                  seed=None, **kwargs):
-        super().__init__(
-            activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, **kwargs)
-        self.units = self.state_size = self.output_size = check.positive("units", units, type(self).__name__)
+        super().__init__(**told(locals(), "recurrent_activation", "reset_after"))
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
 

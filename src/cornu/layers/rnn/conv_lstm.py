@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from cornu import check, config
 from cornu.layers.convolution import check_window
+from cornu.layers.parts import told
 from cornu.layers.rnn.cells import LSTMCell
-from cornu.layers.rnn.recurrent import _for_cell, _OverCell
+from cornu.layers.rnn.recurrent import _OverCell
 from cornu.layers.spec import InputSpec
 from cornu.lowering.convolution import conv
 
@@ -16,7 +17,7 @@ class ConvLSTMCell(LSTMCell):
 
     def __init__(self, rank, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
                  **kwargs):
-        super().__init__(filters, implementation=1, **kwargs)
+        super().__init__(filters, **{**kwargs, "implementation": 1})
         owner = f"ConvLSTM{rank}D"
         self.rank, self.filters = rank, check.positive("filters", filters, owner)
         self.kernel_size = check.int_tuple("kernel_size", kernel_size, rank, owner)
@@ -83,7 +84,9 @@ class ConvLSTMCell(LSTMCell):
         return [jnp.zeros(shape, self.compute_dtype)] * 2
 
 
-class _ConvLSTM(_OverCell, cell=ConvLSTMCell):
+class _ConvLSTM(_OverCell):
+    cell_class, cell_name = ConvLSTMCell, "conv_lstm_cell"
+
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
                  activation="tanh", recurrent_activation="sigmoid", use_bias=True, kernel_initializer="glorot_uniform",
                  recurrent_initializer="orthogonal", bias_initializer="zeros", unit_forget_bias=True,
@@ -91,18 +94,11 @@ class _ConvLSTM(_OverCell, cell=ConvLSTMCell):
                  kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0,
                  recurrent_dropout=0.0, seed=None, return_sequences=False, return_state=False, go_backwards=False,
                  stateful=False, **kwargs):
-        cell = ConvLSTMCell(
-            self.rank, filters, kernel_size, strides=strides, padding=padding, data_format=data_format,
-            dilation_rate=dilation_rate, activation=activation, recurrent_activation=recurrent_activation,
-            use_bias=use_bias, kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer, unit_forget_bias=unit_forget_bias, kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint, dropout=dropout, recurrent_dropout=recurrent_dropout, seed=seed,
-            name="conv_lstm_cell", **_for_cell(kwargs))
-        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(**told(locals()))
         self.input_spec = InputSpec(ndim=self.rank + 3)
+
+    def _make_cell(self, **arguments):
+        return ConvLSTMCell(self.rank, **arguments)
 
     def _zeros_like(self, sequences):
         return self.cell.states_for(sequences[:, 0])

@@ -3,6 +3,7 @@
 import inspect
 
 from cornu import check
+from cornu.layers.parts import told
 from cornu.layers.rnn.base import RNN
 from cornu.layers.rnn.cells import GRUCell, LSTMCell, SimpleRNNCell
 from cornu.layers.spec import InputSpec
@@ -12,26 +13,33 @@ class _OverCell(RNN):
     """An RNN that makes its cell itself; the cell's arguments are shown as the layer's own attributes."""
 
     rank = 1
+    cell_class: type
+    cell_name: str
     _not_in_config = frozenset(("cell", "use_cudnn"))  # the cell's arguments are the layer's own
 
-    def __init_subclass__(cls, cell=None, **kwargs):
+    def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        for name in [n for c in (cell, *cell.__bases__) for n in inspect.signature(c.__init__).parameters] if cell else ():
-            if name not in ("self", "kwargs", "rank"):
-                setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
+        for name in _arguments(cls.cell_class) if "cell_class" in cls.__dict__ else ():
+            setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
 
-    def __init__(self, cell, **kwargs):
-        super().__init__(cell, **kwargs)
+    def __init__(self, use_cudnn="auto", **kwargs):
+        of_cell = {name: kwargs.pop(name) for name in ("implementation", *_arguments(self.cell_class)) if name in kwargs}
+        shared = {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
+        super().__init__(self._make_cell(name=self.cell_name, **shared, **of_cell), **kwargs)
+        self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-
-def _for_cell(kwargs, *names) -> dict:
-    """What a layer hands to its cell besides the arguments that both name."""
-    told = {name: kwargs.pop(name) for name in names if name in kwargs}
-    return {"dtype": kwargs.get("dtype"), "trainable": kwargs.get("trainable", True), **told}
+    def _make_cell(self, **arguments):
+        return self.cell_class(**arguments)
 
 
-class SimpleRNN(_OverCell, cell=SimpleRNNCell):
+def _arguments(cell_class) -> list:
+    """The names of a cell's arguments, those of the class that it extends included."""
+    names = [n for c in (cell_class, *cell_class.__bases__) for n in inspect.signature(c.__init__).parameters]
+    return [n for n in dict.fromkeys(names) if n not in ("self", "kwargs", "rank")]
+
+
+class SimpleRNN(_OverCell):
     """A fully connected recurrence: `h = activation(x @ kernel + h @ recurrent_kernel + bias)` at every step.
 
     Args:
@@ -54,24 +62,18 @@ class SimpleRNN(_OverCell, cell=SimpleRNNCell):
     (2, 4)
     """
 
+    cell_class, cell_name = SimpleRNNCell, "simple_rnn_cell"
+
     def __init__(self, units, activation="tanh", use_bias=True, kernel_initializer="glorot_uniform",
                  recurrent_initializer="orthogonal", bias_initializer="zeros", kernel_regularizer=None,
                  recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
                  recurrent_constraint=None, bias_constraint=None, dropout=0.0, recurrent_dropout=0.0,
                  return_sequences=False, return_state=False, go_backwards=False, stateful=False, unroll=False,
                  seed=None, **kwargs):
-        cell = SimpleRNNCell(
-            units, activation=activation, use_bias=use_bias, kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer, bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer, recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer, kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint, bias_constraint=bias_constraint, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, name="simple_rnn_cell", **_for_cell(kwargs))
-        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(**told(locals()))
 
 
-class LSTM(_OverCell, cell=LSTMCell):
+class LSTM(_OverCell):
     """Long short-term memory: at every step `c = f * c + i * activation(g)` and `h = o * activation(c)`.
 
     The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel + bias`.
@@ -100,26 +102,18 @@ class LSTM(_OverCell, cell=LSTMCell):
     ((2, 5, 4), (2, 4))
     """
 
+    cell_class, cell_name = LSTMCell, "lstm_cell"
+
     def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
                  kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
                  unit_forget_bias=True, kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None,
                  activity_regularizer=None, kernel_constraint=None, recurrent_constraint=None, bias_constraint=None,
                  dropout=0.0, recurrent_dropout=0.0, seed=None, return_sequences=False, return_state=False,
                  go_backwards=False, stateful=False, unroll=False, use_cudnn="auto", **kwargs):
-        cell = LSTMCell(
-            units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
-            kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer, unit_forget_bias=unit_forget_bias, kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint, dropout=dropout, recurrent_dropout=recurrent_dropout, seed=seed,
-            name="lstm_cell", **_for_cell(kwargs, "implementation"))
-        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
+        super().__init__(**told(locals()))
 
 
-class GRU(_OverCell, cell=GRUCell):
+class GRU(_OverCell):
     """Gated recurrent unit: at every step `h = z * h + (1 - z) * activation(candidate)`.
 
     The gates z and r are `recurrent_activation(x @ kernel + h @ recurrent_kernel + bias)`; the candidate sees the state
@@ -148,20 +142,12 @@ class GRU(_OverCell, cell=GRUCell):
     (2, 5, 4)
     """
 
+    cell_class, cell_name = GRUCell, "gru_cell"
+
     def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
                  kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
                  kernel_regularizer=None, recurrent_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, recurrent_constraint=None, bias_constraint=None, dropout=0.0,
                  recurrent_dropout=0.0, seed=None, return_sequences=False, return_state=False, go_backwards=False,
                  stateful=False, unroll=False, reset_after=True, use_cudnn="auto", **kwargs):
-        cell = GRUCell(
-            units, activation=activation, recurrent_activation=recurrent_activation, use_bias=use_bias,
-            kernel_initializer=kernel_initializer, recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer, kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer, bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint, recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint, dropout=dropout, recurrent_dropout=recurrent_dropout,
-            reset_after=reset_after, seed=seed, name="gru_cell", **_for_cell(kwargs, "implementation"))
-        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
+        super().__init__(**told(locals()))
