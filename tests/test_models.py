@@ -1,7 +1,9 @@
 """Models: freezing, laziness, inheritance, precision, compiled calls, summaries, and errors that say what to do."""
 
+import copy
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -343,9 +345,9 @@ def test_errors_are_short_and_start_with_the_users_line(name, messages):
 def test_json_holds_what_compile_was_told():
     model = chain()
     model.compile(cornu.optimizers.Adam(0.01), "mse", metrics=["mae"])
-    copy = cornu.models.model_from_json(model.to_json())
-    assert copy.compiled and float(copy.optimizer.learning_rate) == pytest.approx(0.01) and copy.loss == "mse"
-    assert json.loads(copy.to_json()) == json.loads(model.to_json())
+    made = cornu.models.model_from_json(model.to_json())
+    assert made.compiled and float(made.optimizer.learning_rate) == pytest.approx(0.01) and made.loss == "mse"
+    assert json.loads(made.to_json()) == json.loads(model.to_json())
 
 
 def test_clone_function_and_input_tensors():
@@ -357,10 +359,10 @@ def test_clone_function_and_input_tensors():
         return type(layer).from_config({**config, "name": config["name"] + "_copy"})
 
     fresh = cornu.Input((4,), name="fresh")
-    copy = cornu.models.clone_model(model, input_tensors=[fresh], clone_function=widen, recursive=True)
-    assert copy.input is fresh or copy.inputs[0] is fresh
-    assert [x.name for x in copy.layers] == ["fresh", "inner", "d_copy"]
-    assert all(x.name.endswith("_copy") for x in copy.layers[1].layers)
+    made = cornu.models.clone_model(model, input_tensors=[fresh], clone_function=widen, recursive=True)
+    assert made.input is fresh or made.inputs[0] is fresh
+    assert [x.name for x in made.layers] == ["fresh", "inner", "d_copy"]
+    assert all(x.name.endswith("_copy") for x in made.layers[1].layers)
 
 
 def test_call_function():
@@ -372,5 +374,32 @@ def test_call_function():
         seen.append(type(layer).__name__)
         return args[0] if isinstance(layer, L.Dropout) else layer(*args, **kwargs)
 
-    copy = cornu.models.clone_model(model, call_function=call)
-    assert seen == ["Dropout", "Dense"] and [type(x).__name__ for x in copy.layers] == ["InputLayer", "Dense"]
+    made = cornu.models.clone_model(model, call_function=call)
+    assert seen == ["Dropout", "Dense"] and [type(x).__name__ for x in made.layers] == ["InputLayer", "Dense"]
+
+
+# Copies -----------------------------------------------------------------------------------------------------------------
+
+
+class Picklable(cornu.Model):
+    def __init__(self, width=3, **kwargs):
+        super().__init__(**kwargs)
+        self.dense, self.drop = L.Dense(width), L.Dropout(0.5)
+
+    def call(self, x):
+        return self.drop(self.dense(x))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("build", [chain, Picklable, lambda: cornu.models.clone_model(two_branches(cornu))])
+def test_pickles_and_deep_copies(build, duplicate):
+    model = build()
+    targets = cornu.tree.map_structure(lambda y: np.zeros(y.shape), model(X))
+    model.compile("adam", "mse")
+    model.fit(X, targets, verbose=0)
+    again = duplicate(model)
+    for a, b in zip(cornu.tree.flatten(model(X)), cornu.tree.flatten(again(X))):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert not {id(v) for v in model.variables} & {id(v) for v in again.variables}
+    assert int(again.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    again.fit(X, targets, verbose=0)

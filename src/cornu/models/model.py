@@ -5,6 +5,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import check, context, dtypes, errors, registry, tree
 from cornu.layers.core import InputLayer
@@ -228,6 +229,18 @@ class Model(Trainer, Layer):
         """The architecture as JSON, which `model_from_json` (Keras's too) reads."""
         return json.dumps(registry.serialize(self), **kwargs)
 
+    def __reduce__(self):
+        """Pickles and deep copies hold the config, the values, and what compile was told; not the graph's objects."""
+        own = {type(layer).__name__: type(layer) for layer in self._flatten_layers() if not registry.is_builtin(type(layer))}
+        optimizer = self.optimizer if self.compiled and self.optimizer is not None and self.optimizer.built else None
+        return _restore, (type(self), own, self.get_config(), self.get_build_config() if self.built else None,
+                          [np.asarray(v.raw) for v in self._kept_state()], self.get_compile_config(),
+                          [np.asarray(v.raw) for v in optimizer.variables] if optimizer is not None else None)
+
+    def _kept_state(self) -> list:
+        """The weights and the states of seeds."""
+        return [*self.weights, *(v for layer in self._flatten_layers() for v in layer._other_state())]
+
     def get_config(self) -> dict:
         if self.graph is not None and _takes_graph(type(self)):
             return graph_config(self)
@@ -263,6 +276,23 @@ def _own_init(cls):
 def _takes_graph(cls) -> bool:
     """Whether the constructor takes inputs and outputs, so that the graph is all there is to write into a config."""
     return cls.__init__ is Model.__init__ or {"inputs", "outputs"} <= set(inspect.signature(cls.__init__).parameters)
+
+
+def _restore(cls, own: dict, config: dict, build: dict | None, values: list, compiled: dict | None, state: list | None):
+    """The model that `__reduce__` took apart."""
+    with registry.custom_object_scope(own):
+        model = cls.from_config(config)
+        if build and not model.built:
+            model.build_from_config(build)
+        if compiled:
+            model.compile_from_config(compiled)
+    for variable, value in zip(model._kept_state(), values, strict=True):
+        variable.assign(value)
+    if state is not None:
+        model.optimizer.build(model.trainable_variables)
+        for variable, value in zip(model.optimizer.variables, state, strict=True):
+            variable.assign(value)
+    return model
 
 
 def graph_model_from_config(cls, config: dict):
