@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from cornu import check, regularizers
 from cornu.layers.dense import EinsumDense
 from cornu.layers.layer import Layer
-from cornu.layers.parts import Parted, told
+from cornu.layers.parts import Parted, called, told
 from cornu.layers.regularization import Dropout
 from cornu.ops.nn_sequence import dot_product_attention
 from cornu.random import SeedGenerator, dropout
@@ -24,9 +24,9 @@ class Attention(Layer):
         seed: for dropout.
 
     Called on `[query, value]` or `[query, value, key]` of shapes (batch, queries, dim), (batch, keys, value_dim) and
-    (batch, keys, dim), with `mask=[query_mask, value_mask]` (False where a step is absent), `use_causal_mask` (a query sees
-    the keys up to its own place) and `return_attention_scores`. Gives (batch, queries, value_dim), and the weights of
-    shape (batch, queries, keys) where asked for. Raises ValueError for other inputs or masks than such lists.
+    (batch, keys, dim), with `mask=[query_mask, value_mask]` (False where a step is absent), `use_causal_mask` (a query
+    sees the keys up to its own place) and `return_attention_scores`. Gives (batch, queries, value_dim), and the weights
+    of shape (batch, queries, keys) where asked for. Raises ValueError for other inputs or masks than such lists.
 
     >>> Attention()([jnp.ones((2, 3, 4)), jnp.ones((2, 5, 4))]).shape
     (2, 3, 4)
@@ -52,7 +52,7 @@ class Attention(Layer):
         return self.add_weight((), "ones", name="scale")
 
     def _check_inputs(self, inputs, mask=None):
-        owner = f"{type(self).__name__} layer {self.name!r}"
+        owner = called(self)
         if not isinstance(inputs, (list, tuple)) or len(inputs) not in (2, 3):
             raise ValueError(f"{owner} takes a list [query, value] or [query, value, key]. Received: "
                              f"{getattr(inputs, 'shape', inputs)!s:.200}")
@@ -118,7 +118,7 @@ class AdditiveAttention(Attention):
 
 
 class _HeadAttention(Parted):
-    """What the many-headed layers share: the projections, the masks, and attention over (batch, length, heads, size)."""
+    """What the many-headed layers share: projections, masks, and attention over (batch, length, heads, size)."""
 
     _not_in_config = frozenset(("flash_attention",))
 
@@ -127,7 +127,9 @@ class _HeadAttention(Parted):
         owner = type(self).__name__
         self.dropout = check.between("dropout", dropout, 0, 1, owner)
         self.use_bias, self.use_gate, self.seed = use_bias, use_gate, seed
-        self.sliding_window = None if sliding_window is None else check.positive("sliding_window", sliding_window, owner)
+        self.sliding_window = sliding_window
+        if sliding_window is not None:
+            check.positive("sliding_window", sliding_window, owner)
         self.flash_attention = check.one_of("flash_attention", flash_attention, (None, True, False), owner)
         if flash_attention and dropout > 0:
             raise ValueError(f"{owner}: flash attention cannot drop weights. Use dropout=0 or flash_attention=None. "
@@ -137,11 +139,13 @@ class _HeadAttention(Parted):
     def _dense(self, name, shape, output, bound=1, activation=None):
         """A dense layer from the last `bound` axes of an input of the shape to the axes `output`."""
         letters = iter("abcdefghijklmnopqrstuvwxyz")
-        free, summed, made = ("".join(next(letters) for _ in range(n)) for n in (len(shape) - bound, bound, len(output)))
+        sizes = (len(shape) - bound, bound, len(output))
+        free, summed, made = ("".join(next(letters) for _ in range(n)) for n in sizes)
         layer = EinsumDense(
-            f"{free}{summed},{summed}{made}->{free}{made}", [None] * (len(free) - 1) + list(output), activation=activation,
-            bias_axes=made if self.use_bias else None, kernel_initializer=_clone(self.kernel_initializer),
-            bias_initializer=_clone(self.bias_initializer), kernel_regularizer=self.kernel_regularizer,
+            f"{free}{summed},{summed}{made}->{free}{made}", [None] * (len(free) - 1) + list(output),
+            activation=activation, bias_axes=made if self.use_bias else None,
+            kernel_initializer=_clone(self.kernel_initializer), bias_initializer=_clone(self.bias_initializer),
+            kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer, activity_regularizer=self._part_regularizer(),
             kernel_constraint=self.kernel_constraint, bias_constraint=self.bias_constraint, dtype=self.dtype_policy,
             name=name)
@@ -155,10 +159,10 @@ class _HeadAttention(Parted):
     def _build_heads(self, query_shape, value_shape, key_shape, heads, key_heads, size, value_size, output):
         key_shape = value_shape if key_shape is None else key_shape
         if tuple(key_shape[:-1]) != tuple(value_shape[:-1]):
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: value and key must have the same shape but for the "
+            raise ValueError(f"{called(self)}: value and key must have the same shape but for the "
                              f"last axis. Received: value {tuple(value_shape)}, key {tuple(key_shape)}")
         if len(query_shape) < 3 or len(query_shape) != len(value_shape):
-            raise ValueError(f"{type(self).__name__} layer {self.name!r} takes a query and a value of shape (batch, length, "
+            raise ValueError(f"{called(self)} takes a query and a value of shape (batch, length, "
                              f"dim). Received: query {tuple(query_shape)}, value {tuple(value_shape)}")
         self._query_dense = self._dense("query", query_shape, (heads, size))
         self._key_dense = self._dense("key", key_shape, (key_heads, size))
@@ -182,15 +186,15 @@ class _HeadAttention(Parted):
         return mask
 
     def _attend(self, query, key, value, mask, training, with_scores):
-        """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, and the scores."""
+        """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, the scores."""
         if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
             if mask is not None:
                 mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
             return dot_product_attention(query, key, value, mask=mask, flash_attention=self.flash_attention), None
         if self.flash_attention:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: flash attention never forms the scores, and takes "
-                             "keys and values of one size. Use flash_attention=None for return_attention_scores or another "
-                             "value_dim.")
+            raise ValueError(f"{called(self)}: flash attention never forms the scores, and takes "
+                             "keys and values of one size. Use flash_attention=None for return_attention_scores or "
+                             "another value_dim.")
         repeats = query.shape[2] // key.shape[2]
         if repeats > 1:
             key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
@@ -206,7 +210,7 @@ class _HeadAttention(Parted):
 
 
 class MultiHeadAttention(_HeadAttention):
-    """Attention with several heads: each is `softmax(q k^T / sqrt(key_dim)) v` of its own projections (Vaswani et al. 2017).
+    """Attention with several heads, each `softmax(q k^T / sqrt(key_dim)) v` of its own projections.
 
     Args:
         num_heads: the number of heads.
@@ -217,8 +221,8 @@ class MultiHeadAttention(_HeadAttention):
         output_shape: the shape of an output in place of its last axis; the query's last size if None.
         attention_axes: the axes that are attended over (by default all but the batch and the features).
         sliding_window: the number of steps, to each side and with its own, that a query sees; None for all.
-        flash_attention: True for the platform's fused kernel (an error where there is none), False for none, None for the
-            configured choice.
+        flash_attention: True for the platform's fused kernel (an error where there is none), False for none, None for
+            the configured choice.
         kernel_initializer, bias_initializer: where the projections' weights start.
         kernel_regularizer, bias_regularizer, activity_regularizer: penalties of the projections.
         kernel_constraint, bias_constraint: applied to the weights after every update.
@@ -226,8 +230,9 @@ class MultiHeadAttention(_HeadAttention):
         seed: for dropout.
 
     Called as `layer(query, value, key=value)`, of shapes (batch, ..., dim), with masks of the steps (query_mask,
-    value_mask, key_mask), an `attention_mask` of shape (batch, queries, keys), `use_causal_mask` (a query sees the keys up
-    to its own place) and `return_attention_scores`, for scores of shape (batch, heads, queries, keys).
+    value_mask, key_mask), an `attention_mask` of shape (batch, queries, keys), `use_causal_mask` (a query sees the keys
+    up to its own place) and `return_attention_scores`, for scores of shape (batch, heads, queries, keys). Source:
+    Vaswani et al. (2017).
 
     >>> MultiHeadAttention(2, 4)(jnp.ones((2, 3, 8)), jnp.ones((2, 5, 6))).shape
     (2, 3, 8)
@@ -237,14 +242,15 @@ class MultiHeadAttention(_HeadAttention):
                  attention_axes=None, sliding_window=None, flash_attention=None, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, use_gate=False, seed=None, **kwargs):
-        super().__init__(**told(locals(), "num_heads", "key_dim", "value_dim", "output_shape", "attention_axes", "activity_regularizer"))
+        super().__init__(**told(locals(), "num_heads", "key_dim", "value_dim", "output_shape", "attention_axes",
+                                "activity_regularizer"))
         owner = type(self).__name__
         self._activity_regularizer = regularizers.get(activity_regularizer)  # for the projections, not for the whole
         self.num_heads = check.positive("num_heads", num_heads, owner)
         self.key_dim = check.positive("key_dim", key_dim, owner)
         self.value_dim = key_dim if value_dim is None else check.positive("value_dim", value_dim, owner)
-        self.output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape and tuple(output_shape)
-        self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else attention_axes and tuple(attention_axes)
+        self.output_shape, self.attention_axes = (
+            (v,) if isinstance(v, int) else v and tuple(v) for v in (output_shape, attention_axes))
 
     query_dense = property(lambda self: self._query_dense)
     key_dense = property(lambda self: self._key_dense)
@@ -258,8 +264,8 @@ class MultiHeadAttention(_HeadAttention):
         return {**super().get_config(), "activity_regularizer": regularizers.serialize(self._activity_regularizer)}
 
     def build(self, query_shape, value_shape, key_shape=None):
-        self._build_heads(query_shape, value_shape, key_shape, self.num_heads, self.num_heads, self.key_dim, self.value_dim,
-                          self.output_shape or (query_shape[-1],))
+        self._build_heads(query_shape, value_shape, key_shape, self.num_heads, self.num_heads, self.key_dim,
+                          self.value_dim, self.output_shape or (query_shape[-1],))
         rank = len(query_shape)
         axes = self.attention_axes or range(1, rank - 1)
         self._axes = [axis % rank for axis in axes]
@@ -318,8 +324,8 @@ class GroupedQueryAttention(_HeadAttention):
         bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, use_gate, seed: as in
             `MultiHeadAttention`.
 
-    Called as `MultiHeadAttention`, on inputs of shape (batch, length, dim). Raises ValueError where the numbers of heads do
-    not fit.
+    Called as `MultiHeadAttention`, on inputs of shape (batch, length, dim). Raises ValueError where the numbers of
+    heads do not fit.
 
     >>> GroupQueryAttention(4, num_query_heads=6, num_key_value_heads=2)(jnp.ones((2, 3, 8)), jnp.ones((2, 5, 8))).shape
     (2, 3, 8)
@@ -328,9 +334,9 @@ class GroupedQueryAttention(_HeadAttention):
     _public_name = "keras.layers>GroupQueryAttention"
 
     def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None,
-                 flash_attention=None, kernel_initializer="glorot_uniform", bias_initializer="zeros", kernel_regularizer=None,
-                 bias_regularizer=None, activity_regularizer=None, kernel_constraint=None, bias_constraint=None,
-                 use_gate=False, seed=None, **kwargs):
+                 flash_attention=None, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+                 kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
+                 bias_constraint=None, use_gate=False, seed=None, **kwargs):
         super().__init__(**told(locals(), "head_dim", "num_query_heads", "num_key_value_heads"))
         owner = type(self).__name__
         self.head_dim = check.positive("head_dim", head_dim, owner)
@@ -341,8 +347,8 @@ class GroupedQueryAttention(_HeadAttention):
                              f"num_query_heads={num_query_heads}, num_key_value_heads={num_key_value_heads}")
 
     def build(self, query_shape, value_shape, key_shape=None):
-        self._build_heads(query_shape, value_shape, key_shape, self.num_query_heads, self.num_key_value_heads, self.head_dim,
-                          self.head_dim, (query_shape[-1],))
+        self._build_heads(query_shape, value_shape, key_shape, self.num_query_heads, self.num_key_value_heads,
+                          self.head_dim, self.head_dim, (query_shape[-1],))
 
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):

@@ -2,7 +2,7 @@
 
 from cornu import activations, check, config
 from cornu.layers.dense import _LowRank
-from cornu.layers.parts import Parted, told
+from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
 from cornu.lowering import bias_add
@@ -50,7 +50,7 @@ class _BaseConv(Parted):
         """The number of input channels, which must be known; from now on the input must have as many."""
         channels = input_shape[self._channel_axis]
         if channels is None:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r} needs a known number of channels. Received an "
+            raise ValueError(f"{called(self)} needs a known number of channels. Received an "
                              f"input of shape {tuple(input_shape)}.")
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: channels})
         return channels
@@ -82,12 +82,12 @@ class _Conv(_LowRank, _BaseConv):
         self.filters = check.positive("filters", filters, owner)
         self.groups = check.positive("groups", groups, owner)
         if filters % groups:
-            raise ValueError(f"{owner}: filters must be divisible by groups. Received: filters={filters}, groups={groups}")
+            raise ValueError(f"{owner}: groups must divide filters. Received: filters={filters}, groups={groups}")
 
     def build(self, input_shape):
         channels = self._channels(input_shape)
         if channels % self.groups:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: the input's {channels} channels are not "
+            raise ValueError(f"{called(self)}: the input's {channels} channels are not "
                              f"divisible by groups={self.groups}. Received an input of shape {tuple(input_shape)}.")
         self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
         self._add_bias(self.filters)
@@ -338,5 +338,6 @@ class SeparableConv2D(_SeparableConv):
 
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
-Convolution1DTranspose, Convolution2DTranspose, Convolution3DTranspose = Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

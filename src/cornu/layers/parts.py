@@ -11,6 +11,11 @@ def told(scope: dict, *but: str) -> dict:
     return {k: v for k, v in {**scope, **scope["kwargs"]}.items() if k not in ("self", "kwargs", "__class__", *but)}
 
 
+def called(layer) -> str:
+    """A layer as error messages name it."""
+    return f"{type(layer).__name__} layer {layer.name!r}"
+
+
 class Parted(Layer):
     """A layer that is told, for every part of its weights, `<part>_initializer`, `_regularizer` and `_constraint`."""
 

@@ -11,6 +11,7 @@ from jax import lax
 
 from cornu import tree
 from cornu.layers.layer import Layer
+from cornu.layers.parts import called
 from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, dry, initial_state
 from cornu.layers.spec import InputSpec
 from cornu.lowering.rnn import recurrence
@@ -32,8 +33,8 @@ class RNN(Layer):
         zero_output_for_mask: whether masked steps give zeros instead of the output of the step before.
 
     Called as `layer(sequences, initial_state=None, mask=None, training=False)`, sequences of shape (batch, steps, ...)
-    and a mask of shape (batch, steps). A masked step keeps the states, and its output is that of the step before (of the
-    initial state, if there is none). Raises ValueError for cells without a state_size, for initial states of other
+    and a mask of shape (batch, steps). A masked step keeps the states, and its output is that of the step before (of
+    the initial state, if there is none). Raises ValueError for cells without a state_size, for initial states of other
     shapes than the cell's, and where stateful, for an unknown or changed batch size.
 
     >>> from cornu.layers.rnn import LSTMCell
@@ -73,7 +74,7 @@ class RNN(Layer):
             self.cell.build(step)  # which says so if it needs to know more
         if self.stateful:
             if sequences_shape[0] is None:
-                raise ValueError(f"{type(self).__name__} layer {self.name!r}: stateful=True needs a fixed batch size. Give "
+                raise ValueError(f"{called(self)}: stateful=True needs a fixed batch size. Give "
                                  f"it, as in Input(batch_shape=(32, 10, 8)). Received shape: {tuple(sequences_shape)}")
             self.states = jax.tree.map(
                 lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"),
@@ -120,9 +121,9 @@ class RNN(Layer):
         batch = sequences.shape[0]
         if self.stateful and batch != tree.flatten(self.states)[0].shape[0]:
             raise ValueError(
-                f"{type(self).__name__} layer {self.name!r} is stateful and was built for batches of "
-                f"{tree.flatten(self.states)[0].shape[0]}. Received a batch of {batch}: its states would belong to other "
-                "sequences.\nFeed batches of one size, or use stateful=False.")
+                f"{called(self)} is stateful and was built for batches of "
+                f"{tree.flatten(self.states)[0].shape[0]}. Received a batch of {batch}: its states would belong to "
+                "other sequences.\nFeed batches of one size, or use stateful=False.")
         if initial is None:
             return jax.tree.map(lambda v: v.value, self.states, is_leaf=lambda v: isinstance(v, Variable)) \
                 if self.stateful else self._zeros_like(sequences)
@@ -131,8 +132,9 @@ class RNN(Layer):
         wanted, structure = jax.tree.flatten(expected)
         if [shape_of(g) for g in given] != [shape_of(w) for w in wanted]:
             raise ValueError(
-                f"{type(self).__name__} layer {self.name!r}: initial_state must be {len(wanted)} array(s) of shape "
-                f"{', '.join(str(shape_of(w)) for w in wanted)}. Received: {', '.join(str(shape_of(g)) for g in given)}")
+                f"{called(self)}: initial_state must be {len(wanted)} array(s) of shape "
+                f"{', '.join(str(shape_of(w)) for w in wanted)}. Received: "
+                f"{', '.join(str(shape_of(g)) for g in given)}")
         return structure.unflatten(given)
 
     # the loop --------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ class RNN(Layer):
                     for f in (cell.activation, cell.recurrent_activation))
         fits = plain and state_masks is None and not self.unroll and cell.fused() is not None
         if self.use_cudnn is True and not fits:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: use_cudnn=True needs built-in activations, no "
+            raise ValueError(f"{called(self)}: use_cudnn=True needs built-in activations, no "
                              "recurrent dropout, unroll=False and (GRU) reset_after=True. Use use_cudnn='auto'.")
         return fits and self.use_cudnn is not False
 
@@ -222,7 +224,7 @@ class RNN(Layer):
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-    """A step of `recurrence`, equal for equal work. A masked step keeps the states, so the first one is its output too."""
+    """A step of `recurrence`, equal for equal work; a masked step keeps the states, and so the output."""
 
     combine: Callable
     activation: Callable

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from cornu import activations, check, registry
 from cornu.layers.layer import Layer
-from cornu.layers.parts import Parted, told
+from cornu.layers.parts import Parted, called, told
 from cornu.random import SeedGenerator, dropout
 from cornu.variable import Scope
 
@@ -23,8 +23,8 @@ class _Cell(Parted):
 
     def __init__(self, *, units, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
         arguments = self._keep(kwargs, "kernel", "recurrent", "bias")
-        self.implementation = check.one_of(
-            "implementation", arguments.pop("implementation", 2) if self.gates > 1 else 2, (0, 1, 2), type(self).__name__)
+        implementation = arguments.pop("implementation", 2) if self.gates > 1 else 2
+        self.implementation = check.one_of("implementation", implementation, (0, 1, 2), type(self).__name__)
         super().__init__(**arguments)
         owner = type(self).__name__
         self.units = self.state_size = self.output_size = check.positive("units", units, owner)
@@ -38,7 +38,7 @@ class _Cell(Parted):
 
     def build(self, input_shape):
         if input_shape[-1] is None:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r} needs a known last size of its input. Received "
+            raise ValueError(f"{called(self)} needs a known last size of its input. Received "
                              f"shape: {tuple(input_shape)}")
         width = self.units * self.gates
         self.kernel = self._weight((input_shape[-1], width), "kernel", "kernel")
@@ -110,8 +110,8 @@ class _Cell(Parted):
 class SimpleRNNCell(_Cell):
     """One step of `SimpleRNN`: `h = activation(x @ kernel + h @ recurrent_kernel + bias)`.
 
-    Args: those of `SimpleRNN` that are not of the sequence. Called as `cell(inputs, states)`, with inputs of shape (batch,
-    dim); gives the output and the list of new states.
+    Args: those of `SimpleRNN` that are not of the sequence. Called as `cell(inputs, states)`, with inputs of shape
+    (batch, dim); gives the output and the list of new states.
 
     >>> output, states = SimpleRNNCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4))])
     >>> output.shape
@@ -132,10 +132,10 @@ class SimpleRNNCell(_Cell):
 class LSTMCell(_Cell):
     """One step of `LSTM`: `c = f * c + i * activation(g)`, `h = o * activation(c)`.
 
-    The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel + bias`;
-    their order in the weights is i, f, g, o.
+    The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel +
+    bias`; their order in the weights is i, f, g, o.
 
-    Args: those of `LSTM` that are not of the sequence. Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
+    Args: those of `LSTM` that are not of the sequence. Source: Hochreiter and Schmidhuber (1997).
 
     >>> output, [h, c] = LSTMCell(4)(jnp.ones((2, 3)), [jnp.zeros((2, 4)), jnp.zeros((2, 4))])
     >>> c.shape

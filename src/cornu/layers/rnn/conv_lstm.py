@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from cornu import check, config
 from cornu.layers.convolution import check_window
-from cornu.layers.parts import told
+from cornu.layers.parts import called, told
 from cornu.layers.rnn.cells import LSTMCell
 from cornu.layers.rnn.recurrent import _OverCell
 from cornu.layers.spec import InputSpec
@@ -35,7 +35,7 @@ class ConvLSTMCell(LSTMCell):
     def build(self, input_shape):
         channels = input_shape[self._channel_axis]
         if channels is None:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r} needs a known number of channels. Received shape: "
+            raise ValueError(f"{called(self)} needs a known number of channels. Received shape: "
                              f"{tuple(input_shape)}")
         width = 4 * self.filters
         self.kernel = self._weight((*self.kernel_size, channels, width), "kernel", "kernel")
@@ -48,7 +48,7 @@ class ConvLSTMCell(LSTMCell):
     def get_initial_state(self, batch_size=None):
         """Both states, of zeros; known once the cell was built with known sizes."""
         if self.state_shape is None:
-            raise ValueError(f"{type(self).__name__} layer {self.name!r}: the size of the states is not known before the "
+            raise ValueError(f"{called(self)}: the size of the states is not known before the "
                              "layer is built with known sizes.")
         return [jnp.zeros((batch_size, *self.state_shape), self.compute_dtype)] * 2
 

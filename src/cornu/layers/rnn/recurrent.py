@@ -23,7 +23,8 @@ class _OverCell(RNN):
             setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
 
     def __init__(self, use_cudnn="auto", **kwargs):
-        of_cell = {name: kwargs.pop(name) for name in ("implementation", *_arguments(self.cell_class)) if name in kwargs}
+        names = ("implementation", *_arguments(self.cell_class))
+        of_cell = {name: kwargs.pop(name) for name in names if name in kwargs}
         shared = {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
         super().__init__(self._make_cell(name=self.cell_name, **shared, **of_cell), **kwargs)
         self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
@@ -76,7 +77,8 @@ class SimpleRNN(_OverCell):
 class LSTM(_OverCell):
     """Long short-term memory: at every step `c = f * c + i * activation(g)` and `h = o * activation(c)`.
 
-    The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel + bias`.
+    The gates i, f, o are `recurrent_activation` and g is without one, each of `x @ kernel + h @ recurrent_kernel +
+    bias`.
 
     Args:
         units: the size of the states and the output.

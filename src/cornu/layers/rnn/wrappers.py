@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from cornu import check, dtypes, registry
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer, _signature
+from cornu.layers.parts import called
 
 _MERGES = {"sum": lambda a, b: a + b, "mul": lambda a, b: a * b, "ave": lambda a, b: (a + b) / 2,
            "concat": lambda a, b: jnp.concatenate([a, b], axis=-1), None: lambda a, b: (a, b)}
@@ -21,8 +22,8 @@ class Bidirectional(Layer):
 
     Outputs come in the order of the input in both directions. Masks are handed to both layers, and masked steps give
     zeros where sequences are returned; `initial_state` is the forward layer's states, then the backward layer's; with
-    return_state the output is followed by all states. Raises ValueError for layers that do not go in opposite directions
-    or differ in what they return.
+    return_state the output is followed by all states. Raises ValueError for layers that do not go in opposite
+    directions or differ in what they return.
 
     >>> from cornu.layers.rnn import LSTM
     >>> Bidirectional(LSTM(4, return_sequences=True))(jnp.ones((2, 5, 3))).shape
@@ -44,7 +45,7 @@ class Bidirectional(Layer):
         for name in ("stateful", "return_sequences", "return_state"):
             if getattr(forward, name) != getattr(backward, name):
                 raise ValueError(f"Bidirectional {self.name!r}: both layers must have the same `{name}`. Received "
-                                 f"{getattr(forward, name)} in the forward and {getattr(backward, name)} in the backward.")
+                                 f"{getattr(forward, name)} and {getattr(backward, name)}.")
             setattr(self, name, getattr(forward, name))
         if self.return_sequences:  # at a masked step the two directions would repeat different steps
             forward.zero_output_for_mask = backward.zero_output_for_mask = True
@@ -85,8 +86,9 @@ class Bidirectional(Layer):
 
     def call(self, sequences, initial_state=None, mask=None, training=None):
         half = None if initial_state is None else len(initial_state) // 2
-        forward, *forward_states = self._one(self.forward_layer, sequences, initial_state and initial_state[:half], mask, training)
-        backward, *backward_states = self._one(self.backward_layer, sequences, initial_state and initial_state[half:], mask, training)
+        first, second = (None, None) if half is None else (initial_state[:half], initial_state[half:])
+        forward, *forward_states = self._one(self.forward_layer, sequences, first, mask, training)
+        backward, *backward_states = self._one(self.backward_layer, sequences, second, mask, training)
         if self.return_sequences:
             backward = jnp.flip(backward, axis=1)
         output = _MERGES[self.merge_mode](forward, backward)
@@ -112,10 +114,11 @@ def _as_layer(layer, argument: str):
     layer = registry.deserialize(layer, printable_name="layer") if isinstance(layer, dict) else layer
     if not isinstance(layer, Layer):
         raise ValueError(f"Bidirectional: argument `{argument}` must be a recurrent layer. Received: {layer!r:.80}")
-    missing = [name for name in ("go_backwards", "return_sequences", "return_state", "stateful") if not hasattr(layer, name)]
+    wanted = ("go_backwards", "return_sequences", "return_state", "stateful")
+    missing = [name for name in wanted if not hasattr(layer, name)]
     if missing:
-        raise ValueError(f"Bidirectional: argument `{argument}` must be a recurrent layer, such as LSTM, with attributes "
-                         f"go_backwards, return_sequences, return_state and stateful. {layer.name!r} lacks: {missing}")
+        raise ValueError(f"Bidirectional: argument `{argument}` must be a recurrent layer, such as LSTM, with "
+                         f"attributes {', '.join(wanted)}. {layer.name!r} lacks: {missing}")
     return layer
 
 
@@ -151,7 +154,7 @@ class TimeDistributed(Wrapper):
 
     def _require_steps(self, shape):
         if len(shape) < 3:
-            raise ValueError(f"TimeDistributed layer {self.name!r} needs inputs of shape (batch, steps, ...), of three axes "
+            raise ValueError(f"{called(self)} needs inputs of shape (batch, steps, ...), of three axes "
                              f"or more. Received shape: {tuple(shape)}")
 
     def call(self, inputs, training=None, mask=None):
