@@ -46,8 +46,8 @@ class ReLU(_Elementwise):
 
     Raises ValueError for a negative argument.
 
-    >>> ReLU(max_value=1.0)(jnp.array([-1.0, 0.5, 2.0]))
-    Array([0. , 0.5, 1. ], dtype=float32)
+    >>> ReLU(max_value=1.0, negative_slope=0.5)(jnp.array([-1.0, 0.5, 2.0]))
+    Array([-0.5,  0.5,  1. ], dtype=float32)
     """
 
     def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):

@@ -24,7 +24,8 @@ class _LowRank(Layer):
     def __init__(self, lora_rank=None, lora_alpha=None, quantization_config=None, **kwargs):
         super().__init__(**kwargs)
         if quantization_config is not None:
-            raise ValueError(f"{type(self).__name__}: cornu has no quantized layers yet; pass quantization_config=None.")
+            raise ValueError(f"{type(self).__name__}: cornu has no quantized layers yet; leave quantization_config at "
+                             "None.")
         self.quantization_config = None
         self.lora_rank = None if lora_rank is None else check.positive("lora_rank", lora_rank, type(self).__name__)
         self.lora_alpha = lora_rank if lora_alpha is None else lora_alpha
@@ -64,8 +65,9 @@ class _LowRank(Layer):
         weight.trainable = False
         for part, shape, start in (("a", (*weight.shape[:-1], rank), a_initializer),
                                    ("b", (rank, weight.shape[-1]), b_initializer)):
-            setattr(self, f"lora_{name}_{part}", self.add_weight(shape, initializers.get(start), name=f"lora_{name}_{part}",
-                                                                regularizer=getattr(self, name + "_regularizer")))
+            thin = self.add_weight(shape, initializers.get(start), name=f"lora_{name}_{part}",
+                                   regularizer=getattr(self, name + "_regularizer"))
+            setattr(self, f"lora_{name}_{part}", thin)
         self.lora_enabled = True
 
     @property
@@ -124,7 +126,8 @@ class Dense(_LowRank):
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, lora_rank=None, lora_alpha=None,
                  quantization_config=None, **kwargs):
-        super().__init__(lora_rank, lora_alpha, quantization_config, activity_regularizer=activity_regularizer, **kwargs)
+        super().__init__(lora_rank, lora_alpha, quantization_config, activity_regularizer=activity_regularizer,
+                         **kwargs)
         self.units = check.positive("units", units, type(self).__name__)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -140,9 +143,11 @@ class Dense(_LowRank):
     def build(self, input_shape):
         dim = input_shape[-1]
         if dim is None:
-            raise ValueError(f"Dense layer {self.name!r} needs a known last size of its input. Received shape: {input_shape}")
+            raise ValueError(f"Dense layer {self.name!r} needs a known last size of its input. Received shape: "
+                             f"{input_shape}")
         self._add_kernel((dim, self.units))
-        self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer,
+        self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias",
+                                    regularizer=self.bias_regularizer,
                                     constraint=self.bias_constraint) if self.use_bias else None
         self._add_lora()
         self.input_spec = InputSpec(min_ndim=2, axes={-1: dim})
@@ -242,7 +247,8 @@ def _einsum_shapes(layer, input_shape):
     plain = right.replace(".", "")
     missing = [c for c in layer.bias_axes if c not in plain]
     if missing:
-        raise ValueError(f"{owner}: bias_axes={layer.bias_axes!r} has letters that the output {right!r} has not: {missing}")
+        raise ValueError(f"{owner}: bias_axes={layer.bias_axes!r} has letters that the output {right!r} has not: "
+                         f"{missing}")
     first = min(map(plain.index, layer.bias_axes)) if layer.bias_axes else len(plain)
     bias = [known.get(c) if c in layer.bias_axes else 1 for c in plain[first:]]
     if right.endswith("..."):
@@ -291,7 +297,8 @@ class Embedding(_LowRank):
         self._add_lora()
 
     def _cast(self, value):  # tokens must not be rounded to 16 bits
-        return value.astype("int32") if np.dtype(getattr(value, "dtype", "int32")).kind not in "iub" else jnp.asarray(value)
+        whole = np.dtype(getattr(value, "dtype", "int32")).kind in "iub"
+        return jnp.asarray(value) if whole else value.astype("int32")
 
     def compute_mask(self, inputs, mask=None):
         return inputs != 0 if self.mask_zero else None
@@ -312,5 +319,6 @@ class Embedding(_LowRank):
         tokens = np.asarray(tokens)
         low, high = (int(tokens.min()), int(tokens.max())) if tokens.size else (0, 0)
         if low < 0 or high >= self.input_dim:
-            raise ValueError(f"Embedding layer {self.name!r}: the table has the tokens 0 to {self.input_dim - 1}; the input "
-                             f"has tokens from {low} to {high}.\nMake input_dim larger, or map unknown words to one token.")
+            raise ValueError(f"Embedding layer {self.name!r}: the table has the tokens 0 to {self.input_dim - 1}; the "
+                             f"input has tokens from {low} to {high}.\nMake input_dim larger, or map unknown words to "
+                             "one token.")

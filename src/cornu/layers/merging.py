@@ -60,7 +60,8 @@ def _lifted(shape, rank):
 def _beside(masks, inputs):
     """The masks with axes of size 1 at their ends, so that they broadcast with the inputs; None means all True."""
     if not isinstance(masks, (list, tuple)) or len(masks) != len(inputs):
-        raise ValueError(f"A merging layer takes a list of {len(inputs)} masks, one per input. Received: {masks!r:.200}")
+        raise ValueError(f"A merging layer takes a list of {len(inputs)} masks, one per input. Received: "
+                         f"{masks!r:.200}")
     return [True if m is None else m.reshape(m.shape + (1,) * (x.ndim - m.ndim)) for m, x in zip(masks, inputs)]
 
 
@@ -231,8 +232,8 @@ class Dot(_Merge):
             raise ValueError(f"{owner} takes inputs of rank 2 or more. Received shapes: {shapes}")
         axes = self._axes_of(map(len, shapes))
         if any(not 0 < a < len(s) for a, s in zip(axes, shapes)):
-            raise ValueError(f"{owner}: axes={self.axes} must be axes of the inputs, and not the batch. Received shapes: "
-                             f"{shapes}")
+            raise ValueError(f"{owner}: axes={self.axes} must be axes of the inputs, and not the batch. Received "
+                             f"shapes: {shapes}")
         sizes = [s[a] for s, a in zip(shapes, axes)]
         if None not in sizes and sizes[0] != sizes[1]:
             raise ValueError(f"{owner}: the sizes along axes={self.axes} are {sizes}, but must be equal. Received "

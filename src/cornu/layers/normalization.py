@@ -115,7 +115,8 @@ class BatchNormalization(_Normalization):
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         unknown = sorted(set(renorm_clipping or ()) - {"rmin", "rmax", "dmax"})
         if unknown:
-            raise ValueError(f"BatchNormalization: renorm_clipping has the keys rmin, rmax and dmax. Received: {unknown}")
+            raise ValueError(f"BatchNormalization: renorm_clipping has the keys rmin, rmax and dmax. Received: "
+                             f"{unknown}")
         self.renorm, self.renorm_clipping = renorm, renorm_clipping or ({} if renorm else None)
         self.renorm_momentum = check.between("renorm_momentum", renorm_momentum, 0, 1, "BatchNormalization")
         self.synchronized = synchronized
@@ -157,8 +158,8 @@ class BatchNormalization(_Normalization):
         if mask is None:
             return jnp.mean(x, axes), jnp.var(x, axes)
         if mask.ndim > x.ndim or any(m not in (1, n) for m, n in zip(mask.shape, x.shape)):
-            raise ValueError(f"BatchNormalization layer {self.name!r}: a mask of shape {mask.shape} does not fit inputs "
-                             f"of shape {x.shape}.")
+            raise ValueError(f"BatchNormalization layer {self.name!r}: a mask of shape {mask.shape} does not fit "
+                             f"inputs of shape {x.shape}.")
         weights = jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape).astype(x.dtype)
         total = jnp.sum(weights, axes, keepdims=True) + config.epsilon()  # a batch may be masked as a whole
         mean = jnp.sum(weights * x, axes, keepdims=True) / total
@@ -260,8 +261,8 @@ class GroupNormalization(_Normalization):
         super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
                          gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
         if not isinstance(groups, int) or isinstance(groups, bool) or groups == 0 or groups < -1:
-            raise ValueError(f"GroupNormalization: argument `groups` must be an integer > 0, or -1 for one per channel. "
-                             f"Received: {groups!r}")
+            raise ValueError(f"GroupNormalization: argument `groups` must be an integer > 0, or -1 for one per "
+                             f"channel. Received: {groups!r}")
         self.groups = groups
 
     def build(self, input_shape):
@@ -330,7 +331,8 @@ class UnitNormalization(Layer):
         if isinstance(axis, (list, tuple)):
             axis = list(axis)
         elif not isinstance(axis, int):
-            raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. Received: {axis!r}")
+            raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
+                             f"Received: {axis!r}")
         self.axis = axis
         self.supports_masking = True
         self.built = True

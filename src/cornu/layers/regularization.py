@@ -31,7 +31,9 @@ class _Noise(Layer):
 
 
 class Dropout(_Noise):
-    """In training, sets a random share of the inputs to 0 and divides the others by `1 - rate` (Srivastava et al. 2014).
+    """In training, sets a random share of the inputs to 0 and divides the others by `1 - rate`.
+
+    The others are made larger so that sums keep their mean (Srivastava et al. 2014).
 
     Args:
         rate: the share, between 0 and 1.
@@ -51,7 +53,8 @@ class Dropout(_Noise):
         self.noise_shape = None if noise_shape is None else self._check_shape(noise_shape)
 
     def _check_shape(self, shape):
-        if not isinstance(shape, (list, tuple)) or any(n is not None and (not isinstance(n, int) or n < 1) for n in shape):
+        fits = isinstance(shape, (list, tuple)) and all(n is None or isinstance(n, int) and n > 0 for n in shape)
+        if not fits:
             raise ValueError(f"{type(self).__name__}: argument `noise_shape` must be a tuple of integers > 0 and None. "
                              f"Received: {shape!r}")
         return tuple(shape)

@@ -84,7 +84,8 @@ class Permute(Layer):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(f"Permute: argument `dims` must hold each of 1 to {len(self.dims)} once. Received: {dims!r}")
+            raise ValueError(f"Permute: argument `dims` must hold each of 1 to {len(self.dims)} once. "
+                             f"Received: {dims!r}")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self.built = True
 
@@ -140,8 +141,8 @@ class _Spatial(Layer):
         except (TypeError, ValueError):
             pairs = ()
         if len(pairs) != self.rank:
-            raise ValueError(f"{type(self).__name__}: argument `{argument}` must be an integer >= 0, {self.rank} of them, "
-                             f"or {self.rank} pairs (before, after). Received: {value!r}")
+            raise ValueError(f"{type(self).__name__}: argument `{argument}` must be an integer >= 0, {self.rank} of "
+                             f"them, or {self.rank} pairs (before, after). Received: {value!r}")
         return pairs
 
 
@@ -155,8 +156,8 @@ class _Cropping(_Spatial):
         for axis, (low, high) in enumerate(self._edges(), self._first):
             size = inputs.shape[axis]
             if isinstance(size, int) and low + high >= size:
-                raise ValueError(f"{type(self).__name__} layer {self.name!r}: cropping={self.cropping} leaves nothing of "
-                                 f"axis {axis} of an input of shape {tuple(inputs.shape)}.")
+                raise ValueError(f"{type(self).__name__} layer {self.name!r}: cropping={self.cropping} leaves nothing "
+                                 f"of axis {axis} of an input of shape {tuple(inputs.shape)}.")
             index[axis] = slice(low, size - high)
         return inputs[tuple(index)]
 
