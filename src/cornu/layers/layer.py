@@ -442,7 +442,7 @@ class Layer(Operation):
         if isinstance(value, np.ndarray):
             if value.dtype.kind in "OSUT":
                 return value
-            value = jnp.asarray(value, dtype=self._compute_dtype if value.dtype.kind == "f" and self.autocast else None)
+            value = jnp.asarray(value)
         elif isinstance(value, Variable):
             value = value.value
         if self.autocast and isinstance(value, jax.Array) and value.dtype != self._compute_dtype \

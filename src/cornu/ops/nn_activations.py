@@ -11,7 +11,7 @@ hard_silu = unary("hard_silu", "x hard_sigmoid(x).", jax.nn.hard_silu, inexact)
 hard_swish = hard_silu
 hard_tanh = unary("hard_tanh", "x, limited to [-1, 1].", jax.nn.hard_tanh)
 log_sigmoid = unary("log_sigmoid", "log(1 / (1 + e^-x)).", jax.nn.log_sigmoid, inexact)
-relu = unary("relu", "max(x, 0).", jax.nn.relu)
+relu = unary("relu", "max(x, 0).", jax.jit(jax.nn.relu))  # compiled: a custom_jvp costs 0.1 ms a call outside jit
 relu6 = unary("relu6", "x, limited to [0, 6].", jax.nn.relu6)
 selu = unary("selu", "1.0507 elu(x, alpha=1.6733): keeps mean 0 and variance 1 (Klambauer et al. 2017).",
              jax.nn.selu, inexact)
