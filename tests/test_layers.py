@@ -223,7 +223,7 @@ def _first_rows_of_a_layer():
         yield pytest.param(row, id=str(row), marks=() if seen[row.name] <= 2 else pytest.mark.long)
 
 
-@pytest.mark.parametrize("row", _first_rows_of_a_layer())
+@pytest.mark.parametrize("row", list(_first_rows_of_a_layer()))
 def test_what_holds_of_any_layer(row):
     """The properties that need no oracle: see cornu.testing."""
     values, _ = inputs_of(str(row))
@@ -344,6 +344,23 @@ def test_tokens_that_the_table_lacks_are_refused(tokens):
     with pytest.raises(ValueError, match="words.*tokens 0 to 6"):
         layer(np.array(tokens))
     assert np.isnan(jax.jit(lambda t: layer(t))(np.array(tokens))).any()
+
+
+def _readers():
+    a, b = cornu.Input((2,), name="a"), cornu.Input((2,), name="b")
+    total = cornu.layers.Add()([cornu.layers.Embedding(9, 3)(a), cornu.layers.Embedding(7, 3, name="words")(b)])
+    return cornu.Model([a, b], cornu.layers.Flatten()(total))
+
+
+@pytest.mark.parametrize("make, pack", [
+    (lambda: cornu.Sequential([cornu.layers.Embedding(7, 3, name="words"), cornu.layers.Flatten()]), lambda x: x),
+    (_readers, lambda x: [x, x]), (_readers, lambda x: {"b": x, "a": x})])
+def test_fit_refuses_tokens_that_the_table_lacks(make, pack):
+    model = make()
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="words.*has tokens from 1 to 8"):
+        model.fit(pack(np.array([[1, 2], [8, 3]])), np.zeros((2, 6)), verbose=0)
+    model.fit(pack(np.array([[1, 2], [6, 3]])), np.zeros((2, 6)), verbose=0)
 
 
 def test_an_embedding_starts_from_given_weights_and_reads_float_tokens_exactly():

@@ -21,8 +21,27 @@ def check_arrays(data, model, kind: str) -> None:
                                      "put a TextVectorization, StringLookup or Hashing layer in front.")
             elif kind == "train" and not config.allows_nan() and isinstance(array, np.ndarray) and array.dtype.kind == "f":
                 _refuse_nan(array, label)
+    check_tokens(data[0], model)
     if kind != "predict" and data[1] is not None:
         check_labels(data[1], model)
+
+
+def check_tokens(x, model) -> None:
+    """Refuse tokens that an Embedding right behind an input does not have: a compiled step would give NaN for them."""
+    if model.graph is None:  # a Sequential that is not built yet
+        readers = [layer for layer in getattr(model, "_stack", ())[:1] if hasattr(layer, "check_tokens")]
+        found = [(x, layer) for layer in readers if isinstance(x, np.ndarray)]
+    else:
+        inputs = model.graph.input_structure
+        if isinstance(x, dict):
+            inputs = inputs if isinstance(inputs, dict) else dict(zip(model.input_names, model.graph.inputs))
+            inputs, x = [inputs[k] for k in x if k in inputs], [x[k] for k in x if k in inputs]
+        array_of = {id(tensor): array for tensor, array in zip(tree.flatten(inputs), tree.flatten(x))}
+        found = [(array_of.get(id(call.inputs[0])), call.operation) for call in model.graph.calls
+                 if call.inputs and hasattr(call.operation, "check_tokens")]
+    for array, layer in found:
+        if isinstance(array, np.ndarray) and not is_text(array):
+            layer.check_tokens(array)
 
 
 def takes_text(model) -> bool:
