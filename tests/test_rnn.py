@@ -323,6 +323,26 @@ def test_the_names_that_files_use():
     assert again.forward_layer.name == "forward_inner" and again.backward_layer.name == "backward_inner"
 
 
+def _wrapped_layers(library):
+    layers, i = library.layers, library.Input((6, 3))
+    steps = layers.TimeDistributed(layers.Dense(4))(layers.Bidirectional(layers.LSTM(3, return_sequences=True))(i))
+    seen = layers.GroupQueryAttention(3, 4, 2)(layers.MultiHeadAttention(2, 3, use_gate=True)(steps, steps), steps)
+    last = layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)])(seen)
+    images = layers.ConvLSTM1D(2, 2)(layers.Reshape((6, 3, 1))(i))
+    return library.Model(i, [last, images, layers.RNN(layers.SimpleRNNCell(2))(i), layers.AdditiveAttention()([i, i])])
+
+
+def test_files_go_both_ways_between_keras_and_cornu(tmp_path):
+    ours, theirs = _wrapped_layers(cornu), _wrapped_layers(keras)
+    theirs.save_weights(tmp_path / "a.weights.h5"), ours.load_weights(tmp_path / "a.weights.h5")
+    same(ours(X), theirs(X))
+    ours.set_weights([w * 2 for w in ours.get_weights()])
+    ours.save_weights(tmp_path / "b.weights.h5"), theirs.load_weights(tmp_path / "b.weights.h5")
+    same(ours(X), theirs(X))
+    ours.save(tmp_path / "b.keras")
+    same(keras.saving.load_model(tmp_path / "b.keras")(X), ours(X))
+
+
 def test_bidirectional_starts_from_given_weights():
     one = Bidirectional(GRU(2))
     one(X)

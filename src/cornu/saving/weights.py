@@ -11,7 +11,7 @@ from cornu.optimizers import Optimizer
 from cornu.saving.safe import FileError, read_arrays, replacing
 
 _SKIPPED = frozenset(("graph", "_operations", "_stack", "_compiled_calls", "_graph_seeds", "_inbound_nodes", "_told",
-                      "_losses", "_compile_told", "_steps", "_loss", "_metrics_compiled", "_loss_tracker"))
+                      "_losses", "_compile_told", "_steps", "_loss", "_metrics_compiled", "_loss_tracker", "_kept_parts"))
 
 
 @dataclasses.dataclass
