@@ -13,11 +13,12 @@ import pytest
 from layer_table import ROWS as ROWS_A
 from layer_table import TRAINING
 from layer_table_b import ROWS_B, is_long
+from layer_table_text import ROWS_TEXT
 
 import cornu
 from cornu.testing import check_layer
 
-ROWS = [*ROWS_A, *ROWS_B]
+ROWS = [*ROWS_A, *ROWS_B, *ROWS_TEXT]
 every_row = pytest.mark.parametrize(
     "row", [pytest.param(r, marks=[pytest.mark.long] * is_long(r)) for r in ROWS], ids=str, scope="class")
 
