@@ -1,5 +1,6 @@
 """Utilities: bounding boxes, images, folders, splits, windows, sessions, diagrams."""
 
+import re
 import sys
 import types
 import wave
@@ -237,3 +238,25 @@ def test_diagrams_say_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydot", None)
     with pytest.raises(ImportError, match=r'pip install "cornu\[plot\]"'):
         cornu.utils.plot_model(drawn())
+
+
+def shown(module, capsys, told, target):
+    bar = module.utils.Progbar(target, interval=0, **told)
+    for step, value in ((1, 1.0), (4, 2.0), (8, 3.0)):
+        bar.update(step, [("a", value), ("b", value * 10)])
+    return re.findall(r"- ([ab]): ([\d.]+)", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("target", [8, None])
+@pytest.mark.parametrize("told", [{}, {"stateful_metrics": ["a"]}, {"stateless_metrics": ["a"]}, {"stateless_metrics": []}], ids=str)
+def test_a_progress_bar_averages_what_keras_averages(capsys, monkeypatch, told, target):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert shown(cornu, capsys, told, target) == shown(keras, capsys, told, target) != []
+
+
+def test_what_is_gone_says_what_to_use():
+    with pytest.raises(ValueError, match="not both"):
+        cornu.utils.Progbar(3, stateful_metrics=["a"], stateless_metrics=["a"])
+    for name in ("Adagrad", "Adam", "Ftrl", "Optimizer", "RMSprop", "SGD"):
+        with pytest.raises(ImportError, match=rf"Use optimizers\.{name}"):
+            getattr(cornu.optimizers.legacy, name)(0.1)

@@ -22,12 +22,19 @@ class Progbar:
         verbose: 1 for a bar, 2 for a line at the end, 0 for nothing.
         interval: seconds between two drawings, at the least.
         stateful_metrics: names whose values are shown as they are; others are averaged over the steps.
+        stateless_metrics: the other way round: names whose values are averaged; others are shown as they are.
         unit_name: the unit that is counted.
+
+    What comes with the last step is shown as it is. Raises ValueError when both lists of names are given.
     """
 
-    def __init__(self, target, width=_WIDTH, verbose=1, interval=_INTERVAL, stateful_metrics=None, unit_name="step"):
+    def __init__(self, target, width=_WIDTH, verbose=1, interval=_INTERVAL, stateful_metrics=None, stateless_metrics=None,
+                 unit_name="step"):
+        if stateful_metrics is not None and stateless_metrics is not None:
+            raise ValueError("Progbar: give stateful_metrics (all others are averaged) or stateless_metrics (only they are "
+                             "averaged), not both.")
         self.target, self.width, self.verbose, self.interval = target, width, verbose, interval
-        self.stateful_metrics, self.unit_name = set(stateful_metrics or ()), unit_name
+        self.stateful_metrics, self.stateless_metrics, self.unit_name = stateful_metrics, stateless_metrics, unit_name
         self._sums, self._seen, self._start, self._drawn, self._length = {}, 0, time.time(), 0.0, 0
         self._first = None
         self._dynamic = sys.stdout.isatty() or "ipykernel" in sys.modules or "PYCHARM_HOSTED" in __import__("os").environ
@@ -38,7 +45,9 @@ class Progbar:
         for name, value in values or ():
             total, count = self._sums.get(name, (0.0, 0))
             steps = max(current - self._seen, 1)
-            self._sums[name] = (value, 1) if name in self.stateful_metrics else (total + value * steps, count + steps)
+            averaged = not finalize and (name not in (self.stateful_metrics or ()) if self.stateless_metrics is None
+                                         else name in self.stateless_metrics)
+            self._sums[name] = (total + value * steps, count + steps) if averaged else (value, 1)
         self._seen = current
         now = time.time()
         if self._first is None:
@@ -150,7 +159,8 @@ class ProgbarLogger(Callback):
         self._nested = False
 
     def _open(self):
-        self.bar, self._steps, self._next, self._pending = Progbar(self.target, verbose=self.verbose), 0, 0.0, None
+        self.bar = Progbar(self.target, verbose=self.verbose, stateless_metrics=())
+        self._steps, self._next, self._pending = 0, 0.0, None
         self._shows = self.verbose == 1 and config.is_interactive_logging_enabled() and self.bar._dynamic
 
     def _show(self, step, logs):
@@ -165,14 +175,12 @@ class ProgbarLogger(Callback):
         done, shown = self._pending
         if shown is None or not hasattr(shown, "ready") or shown.ready():
             self._pending, self._next = None, now + _INTERVAL
-            self.bar.stateful_metrics = set(shown or ())
             self.bar.update(done, list((shown or {}).items()), finalize=False)
 
     def _close(self, logs):
         if self.bar is None:
             return
         logs = {k: v for k, v in (logs or {}).items()}
-        self.bar.stateful_metrics = set(logs)
         if self.verbose:
             self.bar.target = self._steps or self.bar.target
             self.bar.update(self._steps, list(logs.items()), finalize=True)

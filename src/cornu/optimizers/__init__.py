@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 from cornu import registry
-from cornu.optimizers import schedules
+from cornu.optimizers import legacy, schedules
 from cornu.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from cornu.optimizers.adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
 from cornu.optimizers.from_optax import from_optax
