@@ -403,3 +403,75 @@ def test_pickles_and_deep_copies(build, duplicate):
     assert not {id(v) for v in model.variables} & {id(v) for v in again.variables}
     assert int(again.optimizer.iterations) == int(model.optimizer.iterations) > 0
     again.fit(X, targets, verbose=0)
+
+
+# Scopes, functions, rematerialization -----------------------------------------------------------------------------------
+
+
+def test_a_function_of_a_graph():
+    x = cornu.Input((3,))
+    double = cornu.Function(x, {"twice": x * 2, "more": [cornu.ops.relu(x)]})
+    found = double(np.array([[1.0, -1.0, 0.0]]))
+    np.testing.assert_array_equal(found["twice"], [[2.0, -2.0, 0.0]])
+    np.testing.assert_array_equal(found["more"][0], [[1.0, 0.0, 0.0]])
+
+
+def test_stateless_scope():
+    v = cornu.Variable(1.0)
+    with cornu.StatelessScope([(v, 3.0)], collect_losses=True) as scope:
+        v.assign_add(1.0)
+        L.ActivityRegularization(l2=1.0)(np.ones((1, 2), "float32"))
+        assert float(v) == 4.0 == float(scope.get_current_value(v)) and len(scope.losses) == 1
+    assert float(v) == 1.0
+    with pytest.raises(ValueError, match="shape"):
+        cornu.StatelessScope([(v, [1.0, 2.0])])
+
+
+def test_a_device_for_a_while():
+    with cornu.device("cpu:0"):
+        assert cornu.Variable(1.0).value.devices() == {jax.devices("cpu")[0]}
+    with pytest.raises(RuntimeError, match="JAX finds"):
+        cornu.device("cpu:99")
+
+
+REMAT = [{"mode": "full"}, {"mode": "activations"}, {"mode": "larger_than", "output_size_threshold": 30},
+         {"mode": "list_of_layers", "layer_names": ["a"]}, {"mode": None}]
+
+
+@pytest.mark.parametrize("options", REMAT, ids=lambda o: str(o["mode"]))
+def test_rematerialized_layers(options):
+    def gradients(scope):
+        cornu.utils.set_random_seed(0)
+        with scope:
+            model = cornu.Sequential([cornu.Input((4,)), L.Dense(5, "tanh", name="a", kernel_initializer="ones"),
+                                      L.BatchNormalization(), L.Dropout(0.5, seed=0), L.Dense(2, kernel_initializer="ones")])
+        def loss():
+            return (model(X, training=True) ** 2).mean()
+        pure = cornu.functional(lambda: cornu.value_and_grad(loss, model.trainable_variables)[1], model.variables)
+        text = str(jax.make_jaxpr(pure)([v.raw for v in model.variables]))
+        return cornu.value_and_grad(loss, model.trainable_variables)[1], [np.asarray(v) for v in model.variables], text
+
+    plain, remade = gradients(cornu.RematScope(mode=None)), gradients(cornu.RematScope(**options))
+    for a, b in zip(plain[0] + plain[1], remade[0] + remade[1]):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert ("remat" in remade[2] or "checkpoint" in remade[2]) == (options["mode"] is not None)
+
+
+def test_losses_added_in_a_rematerialized_call_count():
+    def loss(scope):
+        with scope:
+            layer = L.Dense(2, kernel_initializer="ones", activity_regularizer="l2")
+        return float(cornu.value_and_grad(lambda: (layer(X).sum(), sum(layer.losses))[1], layer.trainable_variables)[0])
+
+    assert loss(cornu.RematScope()) == pytest.approx(loss(cornu.RematScope(mode=None)))
+
+
+def test_remat_keeps_losses_and_plain_arguments():
+    class Own(L.Layer):
+        def call(self, x, training=False):
+            self.add_loss(x.sum())
+            return x * 2 if training else x
+
+    layer = Own()
+    (total, (added,)), _ = cornu.value_and_grad(lambda: (cornu.remat(layer)(X, training=True).sum(), layer.losses), [])
+    np.testing.assert_allclose([total, added], [2 * X.sum(), X.sum()], rtol=1e-5)

@@ -4,19 +4,20 @@ import importlib
 
 from cornu import (activations, callbacks, config, constraints, dtype_policies, initializers, layers, losses, metrics,
                    models, ops, optimizers, random, regularizers, tree)
+from cornu.config import device
 from cornu.context import name_scope
 from cornu.dtypes import DTypePolicy, FloatDTypePolicy
 from cornu.initializers import Initializer
 from cornu.layers import Input, InputSpec, Layer
-from cornu.layers.layer import remat
+from cornu.layers.remat import RematScope, remat
 from cornu.losses import Loss
 from cornu.lowering.cache import use_disk_cache
 from cornu.metrics import Metric
-from cornu.models import Functional, Model, Sequential
+from cornu.models import Function, Functional, Model, Sequential
 from cornu.optimizers import Optimizer
 from cornu.regularizers import Regularizer
 from cornu.symbolic import KerasTensor, Operation, is_keras_tensor
-from cornu.variable import Variable, functional, value_and_grad
+from cornu.variable import StatelessScope, SymbolicScope, Variable, functional, value_and_grad
 from cornu.version import __version__, version
 
 use_disk_cache()
@@ -32,9 +33,10 @@ def __getattr__(name: str):
 
 
 __all__ = [
-    "DTypePolicy", "FloatDTypePolicy", "Functional", "Initializer", "Input", "InputSpec", "KerasTensor", "Layer", "Loss",
-    "Metric", "Model", "Operation", "Optimizer", "Regularizer", "Sequential", "Variable", "__version__", "activations",
-    "callbacks", "config", "constraints", "dtype_policies", "functional", "initializers", "is_keras_tensor", "layers",
-    "losses", "metrics", "models", "name_scope", "ops", "optimizers", "random", "regularizers", "remat", "tree",
-    "value_and_grad", "version", *_LAZY,
+    "DTypePolicy", "FloatDTypePolicy", "Function", "Functional", "Initializer", "Input", "InputSpec", "KerasTensor",
+    "Layer", "Loss", "Metric", "Model", "Operation", "Optimizer", "Regularizer", "RematScope", "Sequential",
+    "StatelessScope", "SymbolicScope", "Variable", "__version__", "activations", "callbacks", "config", "constraints",
+    "device", "dtype_policies", "functional", "initializers", "is_keras_tensor", "layers", "losses", "metrics",
+    "models", "name_scope", "ops", "optimizers", "random", "regularizers", "remat", "tree", "value_and_grad",
+    "version", *_LAZY,
 ]

@@ -167,6 +167,21 @@ def set_device(device: str) -> None:
     """
     import jax
 
+    _state["device"] = find_device(device)
+    jax.config.update("jax_default_device", _state["device"])
+
+
+def device(device_name: str):
+    """Within a `with` block, arrays and computations live on a device, named as for `set_device`."""
+    import jax
+
+    return jax.default_device(find_device(device_name))
+
+
+def find_device(device: str):
+    """JAX's device of a name such as `'gpu:1'`. Raises RuntimeError when it is absent."""
+    import jax
+
     kind, _, index = str(device).lower().partition(":")
     check.one_of("device", kind, ("cpu", "gpu", "tpu"))
     try:
@@ -177,8 +192,7 @@ def set_device(device: str) -> None:
         extra = {"gpu": "cuda", "tpu": "tpu"}.get(kind)
         how = f' For one, install: pip install "cornu[{extra}]" on a machine that has it.' if extra and not found else ""
         raise RuntimeError(f"No device {device!r} here. JAX finds: {', '.join(list_devices())}.{how}")
-    _state["device"] = found[int(index or 0)]
-    jax.config.update("jax_default_device", _state["device"])
+    return found[int(index or 0)]
 
 
 def list_devices(device_type: str | None = None) -> list[str]:

@@ -83,11 +83,24 @@ def name_path() -> tuple:
     return _name_path.get()
 
 
-@contextmanager
-def name_scope(name: str, override: tuple | None = None):
-    """Within it, the paths of new variables start with the name (or with the given path)."""
-    token = _name_path.set(override if override is not None else (*_name_path.get(), name))
-    try:
-        yield
-    finally:
-        _name_path.reset(token)
+class name_scope:
+    """Within it, the paths of new variables start with the name (or with the path `override`).
+
+    >>> from cornu import Variable
+    >>> with name_scope("block"):
+    ...     Variable(1.0, name="scale").path
+    'block/scale'
+    """
+
+    def __init__(self, name: str, override: tuple | None = None):
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"A name is a string without '/'. Received: name={name!r}")
+        self.name, self._path, self._tokens = name, override, []
+
+    def __enter__(self) -> "name_scope":
+        path = (*_name_path.get(), self.name) if self._path is None else self._path
+        self._tokens.append(_name_path.set(path))
+        return self
+
+    def __exit__(self, *error) -> None:
+        _name_path.reset(self._tokens.pop())

@@ -33,11 +33,11 @@ class Scope:
     (`value_and_grad` hands them on afterwards; shape inference drops them).
     """
 
-    __slots__ = ("values", "outer", "collects", "written", "losses", "trace", "_token")
+    __slots__ = ("values", "outer", "collects", "written", "added", "trace", "_token")
 
     def __init__(self, variables: Sequence = (), values: Sequence = (), collects: bool = False):
         self.values = {id(v): value for v, value in zip(variables, values, strict=True)}
-        self.collects, self.written, self.losses = collects, {}, []
+        self.collects, self.written, self.added = collects, {}, []
 
     def __enter__(self) -> "Scope":
         self.outer = _scope.get()
@@ -68,6 +68,68 @@ class Scope:
         scope.values[id(variable)] = value
 
 
+class StatelessScope(Scope):
+    """Within it, variables have the given values, and what is assigned stays in the scope.
+
+    Args:
+        state_mapping: pairs of variable and value.
+        collect_losses: whether losses that layers add are collected in `losses`.
+        initialize_variables: must be True: new variables always get their values at once.
+
+    >>> v = Variable(1.0)
+    >>> with StatelessScope([(v, jnp.array(2.0))]) as scope:
+    ...     _ = v.assign(v + 1)
+    >>> float(scope.get_current_value(v)), float(v)
+    (3.0, 1.0)
+    """
+
+    __slots__ = ("collect_losses",)
+
+    def __init__(self, state_mapping=None, collect_losses: bool = False, initialize_variables: bool = True):
+        if not initialize_variables:
+            raise ValueError("StatelessScope: variables are always initialized at once; pass initialize_variables=True.")
+        pairs = [(variable, _as_value(variable, value)) for variable, value in state_mapping or ()]
+        super().__init__([v for v, _ in pairs], [value for _, value in pairs], collects=True)
+        self.collect_losses = bool(collect_losses)
+
+    def add_loss(self, loss) -> None:
+        """Collect a loss."""
+        self.added.append((None, loss))
+
+    @property
+    def losses(self) -> list:
+        """The losses that were added, if they are collected."""
+        return [loss for _, loss in self.added] if self.collect_losses else []
+
+    def add_update(self, update) -> None:
+        """Give a variable a value: `(variable, value)`."""
+        variable, value = update
+        self.values[id(variable)] = _as_value(variable, value)
+
+    def get_current_value(self, variable: "Variable"):
+        """The value that a variable has in the scope; None where the scope has none for it."""
+        return self.values.get(id(variable))
+
+
+def _as_value(variable, value):
+    if not isinstance(variable, Variable):
+        raise ValueError(f"StatelessScope maps Variables to values. Received as a variable: {variable!r:.80}")
+    value = jnp.asarray(getattr(value, "raw", value), variable._value.dtype)
+    if value.shape != variable.shape:
+        raise ValueError(f"Variable {variable.path!r} has shape {variable.shape}; the scope was given a value of shape "
+                         f"{tuple(value.shape)} for it.")
+    return value
+
+
+class SymbolicScope(Scope):
+    """Within it, assignments are dropped at its end, as where shapes are inferred."""
+
+    __slots__ = ()
+
+    def __init__(self):
+        super().__init__(collects=True)
+
+
 def in_scope() -> bool:
     """Whether values are on loan: inside `functional`, a training step, or shape inference."""
     return _scope.get() is not None
@@ -76,7 +138,7 @@ def in_scope() -> bool:
 def scope_losses() -> list | None:
     """The losses that layers added in the innermost scope as (layer, value) pairs; None outside scopes."""
     scope = _scope.get()
-    return None if scope is None else scope.losses
+    return None if scope is None else scope.added
 
 
 def _read(output):

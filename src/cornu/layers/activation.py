@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from cornu import activations, check, constraints, initializers, regularizers
+from cornu import activations, check
 from cornu.layers.layer import Layer
+from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
 
 
@@ -83,7 +84,7 @@ class LeakyReLU(_Elementwise):
         return activations.leaky_relu(inputs, self.negative_slope)
 
 
-class PReLU(Layer):
+class PReLU(Parted):
     """`x` above zero, `alpha * x` below, with a learned `alpha` for every feature (He et al. 2015).
 
     Args:
@@ -98,10 +99,7 @@ class PReLU(Layer):
 
     def __init__(self, alpha_initializer="Zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None,
                  **kwargs):
-        super().__init__(**kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
-        self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = constraints.get(alpha_constraint)
+        super().__init__(**self._keep(told(locals(), "shared_axes"), "alpha"))
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
         self.supports_masking = True
 
@@ -109,10 +107,9 @@ class PReLU(Layer):
         shared = self.shared_axes or ()
         shape = [1 if axis in shared else size for axis, size in enumerate(input_shape)][1:]
         if None in shape:
-            raise ValueError(f"PReLU layer {self.name!r} needs known sizes of the axes that are not shared. Received "
+            raise ValueError(f"{called(self)} needs known sizes of the axes that are not shared. Received "
                              f"an input of shape {input_shape}; shared_axes={self.shared_axes}.")
-        self.alpha = self.add_weight(shape, self.alpha_initializer, name="alpha", regularizer=self.alpha_regularizer,
-                                     constraint=self.alpha_constraint)
+        self.alpha = self._weight(shape, "alpha")
         self.input_spec = InputSpec(ndim=len(input_shape), axes={
             axis: size for axis, size in enumerate(input_shape) if axis and axis not in shared})
 

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import activations, check, constraints, initializers, regularizers
-from cornu.layers.layer import Layer
+from cornu import activations, check, initializers
+from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
 
 
-class _LowRank(Layer):
+class _LowRank(Parted):
     """A layer with one large weight, whose training can be confined to a product of two thin ones.
 
     LoRA (Hu et al. 2021): the weight is frozen, and `a @ b * alpha / rank` is added to it, where `a` and `b` are
@@ -32,11 +32,7 @@ class _LowRank(Layer):
         self.lora_enabled = False
 
     def _add_kernel(self, shape):
-        name = self._target
-        weight = self.add_weight(shape, getattr(self, name + "_initializer"), name=name,
-                                 regularizer=getattr(self, name + "_regularizer"),
-                                 constraint=getattr(self, name + "_constraint"))
-        setattr(self, name, weight)
+        setattr(self, self._target, self._weight(shape, self._target))
 
     def _add_lora(self):
         if self.lora_rank is not None:
@@ -52,14 +48,14 @@ class _LowRank(Layer):
 
         Raises ValueError where the weight has a constraint, which cannot be kept, or LoRA is on already.
         """
-        owner, name = type(self).__name__, self._target
+        name = self._target
         if getattr(self, name + "_constraint") is not None:
-            raise ValueError(f"{owner} layer {self.name!r}: LoRA and {name}_constraint exclude each other.")
+            raise ValueError(f"{called(self)}: LoRA and {name}_constraint exclude each other.")
         if not self.built and not self._building:
-            raise ValueError(f"{owner} layer {self.name!r} is not built. Build it before enable_lora.")
+            raise ValueError(f"{called(self)} is not built. Build it before enable_lora.")
         if self.lora_enabled:
-            raise ValueError(f"{owner} layer {self.name!r}: LoRA is enabled already.")
-        self.lora_rank = check.positive("rank", rank, owner)
+            raise ValueError(f"{called(self)}: LoRA is enabled already.")
+        self.lora_rank = check.positive("rank", rank, type(self).__name__)
         self.lora_alpha = rank if lora_alpha is None else lora_alpha
         weight = getattr(self, name)
         weight.trainable = False
@@ -126,29 +122,19 @@ class Dense(_LowRank):
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, lora_rank=None, lora_alpha=None,
                  quantization_config=None, **kwargs):
-        super().__init__(lora_rank, lora_alpha, quantization_config, activity_regularizer=activity_regularizer,
-                         **kwargs)
+        super().__init__(**self._keep(told(locals(), "units", "activation", "use_bias"), "kernel", "bias"))
         self.units = check.positive("units", units, type(self).__name__)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
 
     def build(self, input_shape):
         dim = input_shape[-1]
         if dim is None:
-            raise ValueError(f"Dense layer {self.name!r} needs a known last size of its input. Received shape: "
-                             f"{input_shape}")
+            raise ValueError(f"{called(self)} needs a known last size of its input. Received shape: {input_shape}")
         self._add_kernel((dim, self.units))
-        self.bias = self.add_weight((self.units,), self.bias_initializer, name="bias",
-                                    regularizer=self.bias_regularizer,
-                                    constraint=self.bias_constraint) if self.use_bias else None
+        self.bias = self._weight((self.units,), "bias") if self.use_bias else None
         self._add_lora()
         self.input_spec = InputSpec(min_ndim=2, axes={-1: dim})
 
@@ -185,23 +171,18 @@ class EinsumDense(_LowRank):
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, kernel_constraint=None,
                  bias_constraint=None, lora_rank=None, lora_alpha=None, gptq_unpacked_column_size=None,
                  quantization_config=None, **kwargs):
-        super().__init__(lora_rank, lora_alpha, quantization_config or gptq_unpacked_column_size, **kwargs)
+        quantization_config = quantization_config or gptq_unpacked_column_size
+        super().__init__(**self._keep(told(locals(), "equation", "output_shape", "activation", "bias_axes",
+                                           "gptq_unpacked_column_size"), "kernel", "bias"))
         self.equation = equation
         self.output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         self.bias_axes = bias_axes
         self.activation = activations.get(activation)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape):
         kernel_shape, bias_shape = _einsum_shapes(self, input_shape)
         self._add_kernel(kernel_shape)
-        self.bias = self.add_weight(bias_shape, self.bias_initializer, name="bias", regularizer=self.bias_regularizer,
-                                    constraint=self.bias_constraint) if self.bias_axes is not None else None
+        self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
         self._add_lora()
 
     def call(self, inputs, training=None):
@@ -213,7 +194,7 @@ class EinsumDense(_LowRank):
 
 def _einsum_shapes(layer, input_shape):
     """The shapes of kernel and bias that an EinsumDense needs for an input."""
-    owner = f"EinsumDense layer {layer.name!r}"
+    owner = called(layer)
     found = re.fullmatch(r"(\.{0,3}[a-zA-Z]*\.{0,3}),([a-zA-Z]+)->(\.{0,3}[a-zA-Z]*\.{0,3})",
                          layer.equation.replace(" ", ""))
     if not found:
@@ -281,12 +262,9 @@ class Embedding(_LowRank):
                  embeddings_constraint=None, mask_zero=False, weights=None, lora_rank=None, lora_alpha=None,
                  quantization_config=None, **kwargs):
         kwargs.pop("input_length", None)  # of old models: sequences may have any length
-        super().__init__(lora_rank, lora_alpha, quantization_config, **kwargs)
+        super().__init__(**self._keep(told(locals(), "input_dim", "output_dim", "mask_zero", "weights"), "embeddings"))
         self.input_dim = check.positive("input_dim", input_dim, "Embedding")
         self.output_dim = check.positive("output_dim", output_dim, "Embedding")
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = self.supports_masking = bool(mask_zero)
         if weights is not None:
             self.build()
@@ -319,6 +297,6 @@ class Embedding(_LowRank):
         tokens = np.asarray(tokens)
         low, high = (int(tokens.min()), int(tokens.max())) if tokens.size else (0, 0)
         if low < 0 or high >= self.input_dim:
-            raise ValueError(f"Embedding layer {self.name!r}: the table has the tokens 0 to {self.input_dim - 1}; the "
-                             f"input has tokens from {low} to {high}.\nMake input_dim larger, or map unknown words to "
+            raise ValueError(f"{called(self)}: the table has the tokens 0 to {self.input_dim - 1}; the input "
+                             f"has tokens from {low} to {high}.\nMake input_dim larger, or map unknown words to "
                              "one token.")

@@ -15,6 +15,8 @@ from cornu import check, context, dtypes, errors, initializers, names, registry,
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
+from cornu.layers.remat import current as current_remat
+from cornu.layers.remat import remat
 from cornu.layers.spec import InputSpec, assert_input_compatibility
 from cornu.random import SeedGenerator
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, infer, shape_of
@@ -91,6 +93,7 @@ class Layer(Operation):
 
     _building = False
     _initialized = False
+    _remat = None  # the RematScope in which the layer was made
     _settings_count = True  # whether setting an attribute may change what a call computes
 
     def __init_subclass__(cls, **kwargs):
@@ -116,6 +119,8 @@ class Layer(Operation):
         self._trainable = bool(trainable)
         self._losses = []
         self._build_shapes = None
+        if (scope := current_remat()) is not None:
+            self._remat = scope
         if shape is not None:
             self._input_shape_arg = shape
 
@@ -419,7 +424,7 @@ class Layer(Operation):
             self._losses.clear()
         token, name_token = context.enter(own), context._name_path.set((*context._name_path.get(), self.name))
         try:
-            outputs = self.call(*args, **kwargs)
+            outputs = self.call(*args, **kwargs) if self._remat is None else self._remat.call(self, args, kwargs)
             if self.activity_regularizer is not None:
                 for output in tree.flatten(outputs):
                     self.add_loss(self.activity_regularizer(output) / output.shape[0])
@@ -644,26 +649,6 @@ class Layer(Operation):
 
     def __repr__(self):
         return f"<{type(self).__name__} name={getattr(self, 'name', None)}, built={getattr(self, 'built', False)}>"
-
-
-def remat(fn):
-    """`fn` with its inner values computed again in the backward pass (jax.checkpoint), writes to Variables included."""
-
-    def run(*args, **kwargs):
-        written = []
-
-        def body(*args, **kwargs):
-            with Scope(collects=True) as scope:
-                outputs = fn(*args, **kwargs)
-                written[:] = scope.written.values()
-                return outputs, [scope.values[id(v)] for v in written], scope.losses
-
-        outputs, values, _ = jax.checkpoint(body)(*args, **kwargs)
-        for variable, value in zip(written, values):
-            variable.assign(value)
-        return outputs
-
-    return run
 
 
 def _walk(value, seen):

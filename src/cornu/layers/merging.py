@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cornu.layers.layer import Layer
+from cornu.layers.parts import called
 
 
 class _Merge(Layer):
@@ -18,7 +19,7 @@ class _Merge(Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        shapes, owner = input_shape, f"{type(self).__name__} layer {self.name!r}"
+        shapes, owner = input_shape, called(self)
         if not isinstance(shapes, list) or not all(isinstance(s, tuple) for s in shapes):
             raise ValueError(f"{owner} takes a list of inputs. Received one of shape {shapes}.")
         if len(shapes) < self.least or self.most is not None and len(shapes) > self.most:
@@ -175,7 +176,7 @@ class Concatenate(_Merge):
 
     def build(self, input_shape):
         if self.axis in (0, -len(input_shape[0] or ())):  # samples are put together: batches may differ
-            self._check_shapes(input_shape, f"{type(self).__name__} layer {self.name!r}")
+            self._check_shapes(input_shape, called(self))
         else:
             super().build(input_shape)
 
@@ -255,34 +256,16 @@ class Dot(_Merge):
         return None
 
 
-def add(inputs, **kwargs):
-    """`Add` as a function; keyword arguments are the layer's."""
-    return Add(**kwargs)(inputs)
+def _function(layer):
+    def apply(inputs, **kwargs):
+        return layer(**kwargs)(inputs)
+
+    apply.__name__ = apply.__qualname__ = layer.__name__.lower()
+    apply.__doc__ = f"`{layer.__name__}` as a function of a list of inputs; keyword arguments are the layer's."
+    return apply
 
 
-def subtract(inputs, **kwargs):
-    """`Subtract` as a function; keyword arguments are the layer's."""
-    return Subtract(**kwargs)(inputs)
-
-
-def multiply(inputs, **kwargs):
-    """`Multiply` as a function; keyword arguments are the layer's."""
-    return Multiply(**kwargs)(inputs)
-
-
-def average(inputs, **kwargs):
-    """`Average` as a function; keyword arguments are the layer's."""
-    return Average(**kwargs)(inputs)
-
-
-def maximum(inputs, **kwargs):
-    """`Maximum` as a function; keyword arguments are the layer's."""
-    return Maximum(**kwargs)(inputs)
-
-
-def minimum(inputs, **kwargs):
-    """`Minimum` as a function; keyword arguments are the layer's."""
-    return Minimum(**kwargs)(inputs)
+add, subtract, multiply, average, maximum, minimum = map(_function, (Add, Subtract, Multiply, Average, Maximum, Minimum))
 
 
 def concatenate(inputs, axis=-1, **kwargs):

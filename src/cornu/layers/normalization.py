@@ -8,9 +8,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from cornu import check, config, constraints, initializers, regularizers
+from cornu import check, config, initializers
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
+from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
 from cornu.lowering import affine, moments
 
@@ -19,22 +20,15 @@ def _wide(x):
     return x.astype("float32") if x.dtype in (jnp.float16, jnp.bfloat16) else x
 
 
-class _Normalization(Layer):
+class _Normalization(Parted):
     """What the family shares: `scale` by a weight gamma, and `center` by a weight beta."""
 
     def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, **kwargs):
-        super().__init__(**kwargs)
-        self.axis = axis
+        super().__init__(**self._keep(told(locals(), "axis", "epsilon", "center", "scale"), "beta", "gamma"))
+        self.axis, self.center, self.scale = axis, center, scale
         self.epsilon = check.positive("epsilon", epsilon, type(self).__name__, zero=True, kind=float)
-        self.center, self.scale = center, scale
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_regularizer = regularizers.get(beta_regularizer)
-        self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = constraints.get(beta_constraint)
-        self.gamma_constraint = constraints.get(gamma_constraint)
         self.supports_masking = True
 
     def _add_affine(self, shape):
@@ -59,12 +53,12 @@ def _sizes(layer, input_shape, axes):
     rank = len(input_shape)
     for axis in axes:
         if not -rank <= axis < rank:
-            raise ValueError(f"{type(layer).__name__} layer {layer.name!r}: axis {axis} does not exist in an input of "
+            raise ValueError(f"{called(layer)}: axis {axis} does not exist in an input of "
                              f"shape {input_shape}.")
     axes = [axis % rank for axis in axes]
     sizes = tuple(input_shape[axis] for axis in axes)
     if None in sizes:
-        raise ValueError(f"{type(layer).__name__} layer {layer.name!r} needs known sizes of the axes {axes}. Received "
+        raise ValueError(f"{called(layer)} needs known sizes of the axes {axes}. Received "
                          f"an input of shape {input_shape}.")
     return axes, sizes
 
@@ -106,8 +100,8 @@ class BatchNormalization(_Normalization):
                  gamma_initializer="ones", moving_mean_initializer="zeros", moving_variance_initializer="ones",
                  beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None,
                  renorm=False, renorm_clipping=None, renorm_momentum=0.99, synchronized=False, **kwargs):
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        super().__init__(**told(locals(), "momentum", "moving_mean_initializer", "moving_variance_initializer", "renorm", "renorm_clipping",
+                               "renorm_momentum", "synchronized"))
         if not isinstance(axis, int):
             raise ValueError(f"BatchNormalization: argument `axis` must be one integer. Received: {axis!r}")
         self.momentum = check.between("momentum", momentum, 0, 1, "BatchNormalization")
@@ -158,7 +152,7 @@ class BatchNormalization(_Normalization):
         if mask is None:
             return jnp.mean(x, axes), jnp.var(x, axes)
         if mask.ndim > x.ndim or any(m not in (1, n) for m, n in zip(mask.shape, x.shape)):
-            raise ValueError(f"BatchNormalization layer {self.name!r}: a mask of shape {mask.shape} does not fit "
+            raise ValueError(f"{called(self)}: a mask of shape {mask.shape} does not fit "
                              f"inputs of shape {x.shape}.")
         weights = jnp.broadcast_to(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x.shape).astype(x.dtype)
         total = jnp.sum(weights, axes, keepdims=True) + config.epsilon()  # a batch may be masked as a whole
@@ -210,8 +204,7 @@ class LayerNormalization(_Normalization):
     def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, rms_scaling=False, **kwargs):
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        super().__init__(**told(locals(), "rms_scaling"))
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.rms_scaling = rms_scaling
 
@@ -258,8 +251,7 @@ class GroupNormalization(_Normalization):
     def __init__(self, groups=32, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, **kwargs):
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-                         gamma_regularizer, beta_constraint, gamma_constraint, **kwargs)
+        super().__init__(**told(locals(), "groups"))
         if not isinstance(groups, int) or isinstance(groups, bool) or groups == 0 or groups < -1:
             raise ValueError(f"GroupNormalization: argument `groups` must be an integer > 0, or -1 for one per "
                              f"channel. Received: {groups!r}")
@@ -270,7 +262,7 @@ class GroupNormalization(_Normalization):
         if self.groups == -1:
             self.groups = channels
         if channels % self.groups:
-            raise ValueError(f"GroupNormalization layer {self.name!r}: {channels} channels (axis {axis} of an input of "
+            raise ValueError(f"{called(self)}: {channels} channels (axis {axis} of an input of "
                              f"shape {input_shape}) are not divisible by groups={self.groups}.")
         self._add_affine((channels,))
         self.input_spec = InputSpec(ndim=len(input_shape), axes={axis: channels})
@@ -371,7 +363,7 @@ class SpectralNormalization(Wrapper):
         self.input_spec = InputSpec(shape=[None, *input_shape[1:]])
         kernel = next((w for n in ("kernel", "embeddings") if (w := getattr(self.layer, n, None)) is not None), None)
         if kernel is None:
-            raise ValueError(f"SpectralNormalization layer {self.name!r}: {type(self.layer).__name__} layer "
+            raise ValueError(f"{called(self)}: {type(self.layer).__name__} layer "
                              f"{self.layer.name!r} has neither a weight `kernel` nor `embeddings`.")
         self.kernel = kernel
         self.vector_u = self.add_weight((1, kernel.shape[-1]), initializers.TruncatedNormal(stddev=0.02),

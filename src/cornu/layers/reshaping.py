@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cornu import check, config
 from cornu.layers.layer import Layer
+from cornu.layers.parts import called
 from cornu.layers.spec import InputSpec
 
 
@@ -62,7 +63,7 @@ class Reshape(Layer):
         if all(isinstance(n, int) for n in sizes):
             have, open_size = math.prod(sizes), -1 in self.target_shape
             if (have % known if known else have) if open_size else have != known:
-                raise ValueError(f"Reshape layer {self.name!r}: samples of shape {tuple(sizes)} ({have} values) do not "
+                raise ValueError(f"{called(self)}: samples of shape {tuple(sizes)} ({have} values) do not "
                                  f"fit target_shape={self.target_shape}.")
         rest = math.prod(sizes) // known if -1 in self.target_shape and known else 0
         return inputs.reshape(inputs.shape[0], *(rest if n == -1 else n for n in self.target_shape))
@@ -156,7 +157,7 @@ class _Cropping(_Spatial):
         for axis, (low, high) in enumerate(self._edges(), self._first):
             size = inputs.shape[axis]
             if isinstance(size, int) and low + high >= size:
-                raise ValueError(f"{type(self).__name__} layer {self.name!r}: cropping={self.cropping} leaves nothing "
+                raise ValueError(f"{called(self)}: cropping={self.cropping} leaves nothing "
                                  f"of axis {axis} of an input of shape {tuple(inputs.shape)}.")
             index[axis] = slice(low, size - high)
         return inputs[tuple(index)]

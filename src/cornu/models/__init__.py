@@ -1,6 +1,7 @@
 """Models: Sequential, functional and subclassed."""
 
 from cornu.models.cloning import clone_model, model_from_json
+from cornu.models.graph import Function
 from cornu.models.model import Functional, Model
 from cornu.models.sequential import Sequential
 

@@ -67,7 +67,7 @@ class CompiledCalls:
         def run(values, inputs):
             with Scope(self.variables, values) as scope:
                 outputs = Layer.__call__(self.model, inputs, **({} if training is None else {"training": training}))
-                if scope.losses:
+                if scope.added:
                     raise _AddsLosses
                 masks = [context.mask_of(x) for x in tree.flatten(outputs)]
                 written = {i: scope.values[id(v)] for i, v in enumerate(self.variables)

@@ -2,7 +2,7 @@
 
 from cornu import tree
 from cornu.layers.core import InputLayer
-from cornu.symbolic import Call, KerasTensor
+from cornu.symbolic import Call, KerasTensor, Operation
 
 
 class Graph:
@@ -64,6 +64,37 @@ class Graph:
                 for x, value in zip(call.outputs, _flat_results(call, result)):
                     held[id(x)] = value
         return tree.pack_sequence_as(self.output_structure, [held[id(x)] for x in self.outputs])
+
+
+class Function(Operation):
+    """A graph of symbolic tensors as a function: the calls between `inputs` and `outputs`, run on any values.
+
+    Args:
+        inputs: symbolic tensors, in any nesting.
+        outputs: symbolic tensors computed from them.
+        name: its name.
+
+    Raises ValueError when an output is not computed from the inputs, or for another number of values.
+
+    >>> from cornu import Input
+    >>> x = Input((2,))
+    >>> Function(x, x + 1)(1.0).item()
+    2.0
+    """
+
+    def __init__(self, inputs, outputs, name: str | None = None):
+        super().__init__(name)
+        self.graph = Graph(inputs, outputs)
+
+    inputs = property(lambda self: list(self.graph.inputs))
+    outputs = property(lambda self: list(self.graph.outputs))
+    operations = property(lambda self: self.graph.operations())
+
+    def call(self, inputs):
+        values = tree.flatten(inputs)
+        if len(values) != len(self.graph.inputs):
+            raise ValueError(f"Function {self.name!r} has {len(self.graph.inputs)} inputs, but was given {len(values)}.")
+        return self.graph.run(values)
 
 
 def _check_tensors(what: str, structure) -> None:

@@ -32,7 +32,7 @@ def _written(*calls) -> list:
     def run(fn, *args):
         with Scope(collects=True) as scope:
             fn(*args)
-            if scope.losses:
+            if scope.added:
                 raise RuntimeError("A layer adds a loss inside the body of a loop or branch, where it would be lost. "
                                    "Return the value from the body, and add it outside.")
             found.update(scope.written)

@@ -198,8 +198,8 @@ class RNN(Layer):
             with Scope(written, values) as scope:
                 output, new = step(x, states)
                 values = [scope.values[id(v)] for v in written]
-                owners[:] = [owner for owner, _ in scope.losses]
-                losses = [loss for _, loss in scope.losses]
+                owners[:] = [owner for owner, _ in scope.added]
+                losses = [loss for _, loss in scope.added]
             if valid is not None:
                 new = jax.tree.map(lambda n, o: _where(valid, n, o), new, states)
                 output = _where(valid, output, jnp.zeros_like(output) if self.zero_output_for_mask else shown)
