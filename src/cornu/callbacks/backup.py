@@ -11,6 +11,7 @@ import numpy as np
 from cornu import check
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.state_file import read_state, write_state
+from cornu.interrupts import interrupts
 
 _FILE = "training_state.cornu"
 
@@ -74,8 +75,9 @@ class BackupAndRestore(Callback):
         if state is None:
             return seed, epoch, 0, {}
         self._check(state)
-        for variable, value in zip(self._variables(), state["values"]):
-            variable.assign(value)
+        with interrupts.waiting():
+            for variable, value in zip(self._variables(), state["values"]):
+                variable.assign(value)
         for callback, saved in self._paired(state["callbacks"]):
             callback.set_state(saved)
         self._began = state["began"]

@@ -42,6 +42,9 @@ class Callback:
     def on_epoch_resume(self, epoch, logs=None):
         """Called in the place of `on_epoch_begin` when a resumed run goes on in the middle of an epoch."""
 
+    def on_abort(self, error: BaseException):
+        """Called when an exception (or Ctrl-C) ends fit, evaluate or predict, in the place of their last events."""
+
     def on_batch_begin(self, batch, logs=None):
         """The old name of `on_train_batch_begin`."""
 

@@ -1,5 +1,7 @@
 """CallbackList: the callbacks of a run, with no cost for events that nobody listens to."""
 
+import contextlib
+
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.history import History
 from cornu.callbacks.progress import ProgbarLogger
@@ -56,6 +58,19 @@ class CallbackList(Callback):
         """Training has ended; next, optimizers that keep averages put them in the weights' place."""
         for callback in self.callbacks:
             getattr(callback, "before_finalize", lambda: None)()
+
+    @contextlib.contextmanager
+    def ended_by_errors(self):
+        """Tell the callbacks of an exception that ends the block; what they raise then becomes a note of it."""
+        try:
+            yield
+        except BaseException as error:
+            for callback in self.callbacks:
+                try:
+                    getattr(callback, "on_abort", lambda error: None)(error)
+                except Exception as another:
+                    error.add_note(f"{type(callback).__name__}.on_abort failed: {type(another).__name__}: {another}")
+            raise
 
     def set_params(self, params) -> None:
         self.params = params

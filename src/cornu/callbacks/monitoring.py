@@ -70,7 +70,7 @@ class EarlyStopping(MonitorCallback):
         monitor, mode, min_delta, baseline: what counts as an improvement.
         patience: epochs without one before training stops.
         verbose: 1 says when and why.
-        restore_best_weights: put the best epoch's weights back at the end, also when training is stopped by hand.
+        restore_best_weights: put the best epoch's weights back at the end, also when Ctrl-C stops training.
         start_from_epoch: epochs before watching begins.
 
     >>> EarlyStopping(monitor="val_accuracy", patience=3, restore_best_weights=True).patience
@@ -113,6 +113,10 @@ class EarlyStopping(MonitorCallback):
             if self.verbose:
                 print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self.model.set_weights(self.best_weights)
+
+    def on_abort(self, error):
+        if isinstance(error, KeyboardInterrupt):
+            self.on_train_end()
 
     def get_state(self) -> dict:
         return {"wait": self.wait, "best": self.best, "best_epoch": self.best_epoch, "best_weights": self.best_weights,

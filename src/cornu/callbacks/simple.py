@@ -9,6 +9,7 @@ import numpy as np
 
 from cornu import check
 from cornu.callbacks.callback import Callback
+from cornu.interrupts import interrupts
 
 
 class LambdaCallback(Callback):
@@ -70,11 +71,15 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stop training when the loss is NaN or infinite.
+    """Stop training when the loss is NaN or infinite, and say in which layer, step and sample that began.
+
+    The model keeps the weights, and the optimizer the state, that they had before that step.
 
     Args:
         raise_error: raise RuntimeError instead of stopping.
     """
+
+    guards_loss = True  # steps whose loss is not finite are not taken
 
     def __init__(self, raise_error: bool = False):
         super().__init__()
@@ -83,7 +88,8 @@ class TerminateOnNaN(Callback):
     def on_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss")
         if loss is not None and not np.isfinite(loss):
-            message = f"Batch {batch}: the loss is {loss}, so training stops."
+            explain = getattr(self.model, "_not_finite", lambda: "")
+            message = f"Batch {batch}: the loss is {loss}, so training stops. {explain()}"
             if self.raise_error:
                 raise RuntimeError(message)
             print(message)
@@ -146,6 +152,9 @@ class CSVLogger(Callback):
             self.file.close()
         self.writer = self.keys = None
 
+    def on_abort(self, error):
+        self.on_train_end()
+
 
 class RemoteMonitor(Callback):
     """Send the logs of every epoch to a server, as a POST request; a server that does not answer is a warning.
@@ -199,11 +208,12 @@ class SwapEMAWeights(Callback):
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):
             raise ValueError("SwapEMAWeights needs an optimizer with use_ema=True.")
-        for variable, average in zip(optimizer._trainable_variables, optimizer._averages):
-            weight = np.array(variable.value)
-            variable.assign(average.value)
-            average.assign(weight)
-        self._swapped = not self._swapped
+        with interrupts.waiting():
+            for variable, average in zip(optimizer._trainable_variables, optimizer._averages):
+                weight = np.array(variable.value)
+                variable.assign(average.value)
+                average.assign(weight)
+            self._swapped = not self._swapped
 
     def get_state(self):
         return {"_swapped": self._swapped}
@@ -231,3 +241,6 @@ class SwapEMAWeights(Callback):
     def before_finalize(self):
         if self._swapped:
             self._swap()
+
+    def on_abort(self, error):
+        self.before_finalize()

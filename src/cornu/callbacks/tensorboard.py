@@ -130,6 +130,9 @@ class TensorBoard(Callback):
             writer.close()
         self._writers, self._training = {}, False
 
+    def on_abort(self, error):
+        self.on_train_end()
+
     # what is written -------------------------------------------------------------------------------------------------
 
     def _scalars(self, run, values, step):

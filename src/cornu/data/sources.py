@@ -71,6 +71,12 @@ class ArraySource:
             return np.concatenate([order, np.arange(whole, self.samples)]).astype("int32")
         return generator.permutation(self.samples).astype("int32")
 
+    def sample(self, seed: int, epoch: int, limit: int | None, step: int, row: int) -> int:
+        """The number of the sample that is a row of a step's batch."""
+        turn, start, _ = next(self.passes(epoch, limit, step))
+        place, order = start * self.batch_size + row, self.order(seed, turn)
+        return place if order is None else int(order[place])
+
     def passes(self, epoch: int, limit: int | None = None, skip: int = 0):
         """The parts of passes over the data that make up an epoch without its first `skip` steps."""
         return passes(self.steps, epoch, limit, skip)

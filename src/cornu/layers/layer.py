@@ -15,6 +15,7 @@ from cornu import check, context, dtypes, errors, initializers, names, registry,
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
+from cornu.interrupts import interrupts
 from cornu.layers.remat import current as current_remat
 from cornu.layers.remat import remat
 from cornu.layers.spec import InputSpec, assert_input_compatibility
@@ -587,8 +588,9 @@ class Layer(Operation):
             if variable.shape != array.shape:
                 raise ValueError(f"Weight {variable.path!r} has shape {variable.shape}; the array given for it has "
                                  f"shape {array.shape}. No weight was changed.")
-        for variable, array in zip(own, arrays):
-            variable.assign(array)
+        with interrupts.waiting():
+            for variable, array in zip(own, arrays):
+                variable.assign(array)
 
     def save_own_variables(self, store: dict) -> None:
         """Put this layer's own weights into `store`, under "0", "1" ..."""

@@ -80,16 +80,27 @@ def options_for(jaxpr, kind: str = "train") -> dict:
 
 def _columns(jaxpr):
     """The number of columns of every matrix product in a program and in the programs inside it."""
-    for equation in jaxpr.eqns:
+    for equation in _equations(jaxpr):
         if equation.primitive.name == "dot_general":
             (left, _), _ = equation.params["dimension_numbers"]
             transposed = 0 in left  # the gradient of a kernel, which comes out the other way round
             yield (equation.outvars[0].aval.shape or (1,))[0 if transposed else -1]
+
+
+def calls_back(jaxpr) -> bool:
+    """Whether a traced program calls functions of Python while it runs, which may raise then."""
+    return any(equation.primitive.name in ("pure_callback", "io_callback", "debug_callback") for equation in _equations(jaxpr))
+
+
+def _equations(jaxpr):
+    """Every equation of a program and of the programs inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
         for value in equation.params.values():
             for inner in value if isinstance(value, (tuple, list)) else (value,):
                 inner = getattr(inner, "jaxpr", inner)
                 if hasattr(inner, "eqns"):
-                    yield from _columns(inner)
+                    yield from _equations(inner)
 
 
 @functools.cache

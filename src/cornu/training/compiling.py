@@ -19,13 +19,13 @@ class Compiling:
     optimizer = None
     run_eagerly = False
     history = None
-    _loss = _metrics_compiled = _loss_tracker = None
+    _loss = _metrics_compiled = _loss_tracker = _guard = None
 
     # compile -----------------------------------------------------------------------------------------------------
 
     @errors.filtered
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
-                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True):
+                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True, debug_nans=False):
         """Say how to train.
 
         Args:
@@ -38,6 +38,8 @@ class Compiling:
             steps_per_execution: how many steps are run in one call of the device.
             jit_compile: "auto" or True compiles the steps; False runs them like run_eagerly.
             auto_scale_loss: under mixed_float16, wrap the optimizer into a LossScaleOptimizer.
+            debug_nans: wait for every step, and where its loss or a new weight is NaN or infinite, take back the step and
+                raise FloatingPointError with the first layer, the step and the sample.
 
         Raises ValueError for unknown names, with the nearest known ones.
         """
@@ -57,6 +59,7 @@ class Compiling:
         self._compile_told = {"optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
                               "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
                               "steps_per_execution": steps_per_execution, "jit_compile": jit_compile}
+        object.__setattr__(self, "_guard", "all" if debug_nans else None)
         object.__setattr__(self, "_steps", {})
         self.stop_training = False
         self.compiled = True

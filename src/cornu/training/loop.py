@@ -13,6 +13,7 @@ from cornu.callbacks import Logs
 from cornu.data import ArraySource
 from cornu.lowering import prepare_cpu
 from cornu.symbolic import KerasTensor, infer
+from cornu.training import nonfinite
 from cornu.training.compiled import named_outputs
 from cornu.training.compiling import Compiling
 from cornu.training.step import Step
@@ -29,11 +30,11 @@ class Loop(Compiling):
     def _step(self, kind: str) -> Step:
         """The step of a kind for the model's present variables (which of them are trainable counts)."""
         known = self.__dict__.setdefault("_steps", {})
-        found = known.get(kind)
-        if found is not None and found[0] == structure["version"] and found[1] == self.run_eagerly:
+        found, settings = known.get(kind), (self.run_eagerly, self._guard)
+        if found is not None and found[0] == structure["version"] and found[1] == settings:
             return found[2]
         step = self._find_step(kind, known)
-        known[kind] = (structure["version"], self.run_eagerly, step)
+        known[kind] = (structure["version"], settings, step)
         return step
 
     def _find_step(self, kind: str, steps: dict) -> Step:
@@ -44,9 +45,10 @@ class Loop(Compiling):
         if kind == "train":
             optimizer = [v for o in self._optimizers() for v in o.variables]
             changing, fixed = [*trainable, *changing, *optimizer], []
-        key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), self.run_eagerly)
+        guard = self._guard if kind != "predict" else None
+        key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), self.run_eagerly, guard)
         if key not in steps:
-            steps[key] = Step(self._runner(kind), changing, fixed, kind,
+            steps[key] = Step(self._runner(kind), changing, fixed, kind, guard=guard,
                               jit=not self.run_eagerly and getattr(self, "jit_compile", "auto") is not False)
         return steps[key]
 
@@ -100,13 +102,25 @@ class Loop(Compiling):
                 optimizer.build(self.trainable_variables)
         if kind == "predict":
             return
-        if self._is_custom(kind):
-            signature = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), (x, y, weight))
-            if not self.__dict__.get("_traced_steps", {}).get(kind):  # makes what a user's own step makes on first use
-                infer(lambda data: (self._runner(kind)(data), None)[1], (signature,), {}, f"{kind}_step")
-                self.__dict__.setdefault("_traced_steps", {})[kind] = True
-        elif y is not None:
+        if not self._is_custom(kind) and y is not None:
             self._bind_metrics(x, y)
+        logged = self.__dict__.setdefault("_logged", {})
+        if kind not in logged and (self._is_custom(kind) or self._has_own_logs()):
+            signature = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), (x, y, weight))
+
+            def traced(data):  # makes what a user's own step makes on first use
+                logged[kind] = sorted(self._runner(kind)(data))
+
+            infer(traced, (signature,), {}, f"{kind}_step")
+
+    def _has_own_logs(self) -> bool:
+        return any(getattr(type(self), name) is not getattr(Compiling, name) for name in ("compute_metrics", "get_metrics_result"))
+
+    def _names_of(self, kind: str) -> list:
+        """The names that the step of a kind logs, once it is prepared."""
+        if kind in self.__dict__.get("_logged", ()):
+            return self._logged[kind]
+        return sorted(jax.eval_shape(lambda: {k: getattr(v, "raw", v) for k, v in self.get_metrics_result().items()}))
 
     def _build_from(self, x) -> None:
         shapes = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
@@ -151,6 +165,7 @@ class Loop(Compiling):
         hears_begin, hears_end = (bool(callbacks.listeners[f"on_{kind}_batch_{edge}"]) for edge in ("begin", "end"))
         flying, output = collections.deque(), last
         for index, output in self._outputs(kind, step, source, seed, epoch, limit, skip, began if hears_begin else None):
+            self._watch(step, source, (seed, epoch, limit, index))
             if collect is not None:
                 collect(output)
             if hears_end:
@@ -170,7 +185,7 @@ class Loop(Compiling):
         count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
         if isinstance(source, ArraySource):
             index = skip
-            held = self._held(source, kind) if step.jit and not source.text else None
+            held = self._held(source, kind) if step.jit and not source.text and not step.guard else None
             for turn, start, stop in source.passes(epoch, limit, skip):
                 if held is not None:
                     run = self._host_outputs if jax.default_backend() == "cpu" else self._resident_outputs
@@ -180,6 +195,25 @@ class Loop(Compiling):
                 index += stop - start
             return
         yield from self._streamed(step, source.epoch(seed, epoch, limit, skip), skip, began)
+
+    def _watch(self, step, source, place) -> None:
+        """Remember where a guarded step stands, for whoever finds its loss; raise FloatingPointError if nobody else will."""
+        if step.guard is None:
+            return
+        object.__setattr__(self, "_watched", (step, source, place))
+        if step.guard == "all" and not step.good:
+            raise FloatingPointError(self._not_finite())
+
+    def _not_finite(self) -> str:
+        """What the last guarded step met: the first layer, the step and the sample of a loss that is not finite."""
+        step, source, (seed, epoch, limit, index) = self._watched
+        what, row = nonfinite.first_place(self, step)
+        place = ""
+        if row is not None:
+            number = source.sample(seed, epoch, limit, index, row) if hasattr(source, "sample") else None
+            place = f", in row {row} of the batch" + (f", which is sample {number} of the data" if number is not None else "")
+        kept = " The model is as it was before the step." if step.kind == "train" else ""
+        return f"NaN or infinity in step {index + 1} of epoch {epoch + 1}: {what}{place}.{kept}"
 
     def _streamed(self, step, batches, index, began):
         for index, batch in enumerate(batches, index):

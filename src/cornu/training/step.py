@@ -2,53 +2,24 @@
 
 The executables are compiled ahead of time, so they can be counted, compiled beside a running epoch, and asked how much
 memory they need. The state is written back into the Variables after every step: the model is always true.
+
+A step that fails leaves the state as it was. An executable fails at its first run or hardly ever (out of memory, a
+library of the device that does not start), and the state's arrays are lost with it, since they were donated: so a copy
+is kept for the span of that run. Where a program calls back into Python, it may fail at any run: nothing is donated.
 """
 
-import signal
 import threading
 
 import jax
 import numpy as np
 
-from cornu.lowering import options_for
+from cornu.interrupts import interrupts
+from cornu.lowering import calls_back, options_for
 from cornu.random import global_seed_generator
+from cornu.training import memory, nonfinite
 from cornu.variable import functional
 
 compilations = {"count": 0}  # training, evaluation and prediction steps compiled by this process
-
-
-class _Interrupts:
-    """Within it, Ctrl-C waits while `holding`: until the state of the running step is written back."""
-
-    def __init__(self):
-        self._depth, self.holding, self.pending, self._before = 0, False, False, None
-
-    def __enter__(self):
-        self._depth += 1
-        if self._depth == 1 and threading.current_thread() is threading.main_thread() \
-                and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before = signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *error):
-        self._depth -= 1
-        if self._depth == 0 and self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-    def _handle(self, number, frame):
-        if self.holding:
-            self.pending = True
-        else:
-            raise KeyboardInterrupt
-
-    def release(self):
-        """Let the Ctrl-C that waited take effect."""
-        self.pending = False
-        raise KeyboardInterrupt
-
-
-interrupts = _Interrupts()
 
 
 class Step:
@@ -60,22 +31,28 @@ class Step:
         fixed: variables that it only reads.
         kind: "train", "test" or "predict".
         jit: whether to compile (False: the same text, eagerly).
+        guard: "loss" keeps the state as it was where a batch's loss is not finite; "all", also where a new value is not.
+            `good` then says whether the last step was taken, and `batch` is what it was given.
     """
 
-    def __init__(self, run, changing: list, fixed: list, kind: str, jit: bool = True):
+    def __init__(self, run, changing: list, fixed: list, kind: str, jit: bool = True, guard: str | None = None):
         seen = {id(v) for v in changing}
         self.changing = list({id(v): v for v in [*changing, global_seed_generator().state]}.values())
         self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
-        self.kind, self.jit = kind, jit
+        self.kind, self.jit, self.guard = kind, jit, guard
         self._pure = functional(run, [*self.changing, *self.fixed])
-        self._executables: dict = {}
+        self._executables: dict = {}  # those that are compiled
+        self._proven: dict = {}  # those that have run once
+        self._calling: set = set()  # the keys of those that call back into Python
+        self.good = self.batch = None
         self._lock = threading.Lock()
 
     # the pure functions ------------------------------------------------------------------------------------------
 
     def _plain(self, changing, fixed, data):
         output, values = self._pure([*changing, *fixed], data)
-        return output, values[:len(changing)]
+        values = values[:len(changing)]
+        return nonfinite.guarded(self.guard, output, values, changing) if self.guard else (output, values)
 
     def _gathered(self, size: int, count: int, ordered: bool):
         """Steps over rows of arrays that stay on the device: `count` batches of `size` rows from a cursor on."""
@@ -106,12 +83,16 @@ class Step:
     def __call__(self, data):
         """Run on one batch that comes from the host."""
         fixed = [v._value for v in self.fixed]
-        if not self.jit:
-            output, values = self._plain(self.values(), fixed, jax.tree.map(_as_device, data))
-            self.write(values)
-            return output
         data = jax.tree.map(_as_device, data)
-        return self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))[0]
+        if self.jit:
+            output, = self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))
+        else:
+            output, values = self._plain(self.values(), fixed, data)
+            with interrupts.waiting():
+                self.write(values)
+        if self.guard:
+            (output, self.good), self.batch = output, data
+        return output
 
     def ready(self, data):
         """A function of a batch of these shapes, on the host in JAX's dtypes; what is the same for all is done once."""
@@ -130,12 +111,12 @@ class Step:
 
     def prepare(self, data) -> threading.Thread:
         """Compile for a batch of other shapes beside the running epoch."""
-        args = (jax.tree.map(_abstract, self.values()), jax.tree.map(_abstract, [v._value for v in self.fixed]), data)
+        args = (jax.tree.map(memory.abstract, self.values()), jax.tree.map(memory.abstract, [v._value for v in self.fixed]), data)
         return self._prepare(("plain", _key(data)), self._plain, args, (0,))
 
     def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
         """The same for another number of rows of device arrays."""
-        args = jax.tree.map(_abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
+        args = jax.tree.map(memory.abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
         key = ("rows", size, count, _key(arrays), order is None)
         return self._prepare(key, self._gathered(size, count, order is not None), args, (0, 1))
 
@@ -152,22 +133,54 @@ class Step:
 
     def _run(self, key, fn, args, donate):
         """Call the executable and write the state back, as one action that Ctrl-C does not divide."""
-        compiled = self._executables.get(key) or self._compiled(key, fn, args, donate)
+        compiled = self._proven.get(key)
+        if compiled is None:
+            return self._first_run(key, fn, args, donate)
         interrupts.holding = True
         try:
             output, values, *rest = compiled(*args)
             for variable, value in zip(self.changing, values):
                 variable._value = value
+        except jax.errors.JaxRuntimeError as error:
+            raise memory.explained(error, self, compiled, key, args) from error
         finally:
             interrupts.holding = False
             if interrupts.pending:
                 interrupts.release()
         return output, *rest
 
+    def _first_run(self, key, fn, args, donate):
+        """The same where the executable is new: its outputs are waited for, and where it fails the state is put back."""
+        compiled = None
+        try:
+            compiled = self._compiled(key, fn, args, donate)
+            memory.check(compiled, self.kind)
+            with interrupts.waiting():
+                kept = memory.copies(args[0]) if key not in self._calling else []
+                try:
+                    output, values, *rest = jax.block_until_ready(compiled(*args))
+                except Exception:
+                    self._put_back(kept)
+                    raise
+                self.write(values)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            raise memory.explained(error, self, compiled, key, args) from error
+        if key not in self._calling:
+            self._proven[key] = compiled
+        return output, *rest
+
+    def _put_back(self, kept: list) -> None:
+        for variable, value in zip(self.changing, kept):
+            if variable._value.is_deleted():
+                variable._value = value
+
     def _compiled(self, key, fn, args, donate):
         with self._lock:
             if key not in self._executables:
                 traced = jax.jit(fn, donate_argnums=donate).trace(*args)
+                if calls_back(traced.jaxpr.jaxpr):
+                    self._calling.add(key)
+                    traced = jax.jit(fn).trace(*args)
                 options = options_for(traced.jaxpr.jaxpr, self.kind)
                 self._executables[key] = traced.lower().compile(compiler_options=options or None)
                 compilations["count"] += 1
@@ -178,10 +191,6 @@ def _as_device(x):
     """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
     wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"
     return jax.device_put(x) if wide else x
-
-
-def _abstract(x):
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=getattr(x, "weak_type", False))
 
 
 def _key(data):

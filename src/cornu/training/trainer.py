@@ -1,5 +1,7 @@
 """Trainer: fit, evaluate and predict."""
 
+import contextlib
+
 import jax
 import numpy as np
 
@@ -7,11 +9,11 @@ from cornu import check, config, errors, tree
 from cornu import data as data_module
 from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
 from cornu.data import ArraySource, closing, source_of, unpack_x_y_sample_weight
+from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks
 from cornu.training.loop import Loop, _dtype
-from cornu.training.step import interrupts
 from cornu.variable import structure
 
 
@@ -62,13 +64,14 @@ class Trainer(Loop):
         self._prepare(self._adapt(source.first()), "train")
         if validation is not None:
             self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
+            self._prepare(self._adapt(validation.first()), "test")
         limit = _limit(steps_per_epoch)
         steps = source.steps if limit is None else min(limit, source.steps or limit)
         callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
                                  epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
         backup = backup_of(callbacks, resume)
         self.stop_training = False
-        with interrupts, closing(source, validation, backup):
+        with interrupts, closing(source, validation, backup), self._guarded_by(callbacks), callbacks.ended_by_errors():
             callbacks.on_train_begin()
             seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
             for epoch in range(first, 0 if backup.stopped else epochs):
@@ -88,12 +91,19 @@ class Trainer(Loop):
         return self.history
 
     def _log_names(self, validates: bool):
-        """The names that training will log, where that is known beforehand; None for a train_step of the user's own."""
-        if type(self).train_step is not Loop.train_step or type(self).compute_metrics is not Loop.compute_metrics \
-                or type(self).get_metrics_result is not Loop.get_metrics_result:
-            return None
-        names = sorted(jax.eval_shape(lambda: {k: getattr(v, "raw", v) for k, v in self.get_metrics_result().items()}))
-        return names + [f"val_{n}" for n in names] * validates
+        """The names that training will log."""
+        return self._names_of("train") + [f"val_{name}" for name in (self._names_of("test") if validates else ())]
+
+    @contextlib.contextmanager
+    def _guarded_by(self, callbacks):
+        """Where a callback watches for NaN, steps whose loss is not finite are not taken."""
+        before = self._guard
+        if before is None and any(getattr(c, "guards_loss", False) for c in callbacks.callbacks):
+            object.__setattr__(self, "_guard", "loss")
+        try:
+            yield
+        finally:
+            object.__setattr__(self, "_guard", before)
 
     def _validation(self, data, batch_size, steps):
         if data is None:
@@ -106,9 +116,12 @@ class Trainer(Loop):
         if source is None or not due:
             return {}
         trained = [(v, v._value) for v in self.metrics_variables]
-        result = self._evaluate(source, callbacks, steps)
-        for variable, value in trained:
-            variable._value = value
+        try:
+            result = self._evaluate(source, callbacks, steps)
+        finally:
+            with interrupts.waiting():
+                for variable, value in trained:
+                    variable._value = value
         return {f"val_{name}": value for name, value in result.items()}
 
     def _check_data(self, source, kind: str) -> None:
@@ -140,7 +153,7 @@ class Trainer(Loop):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=source.steps if steps is None else min(steps, source.steps or steps))
-        with interrupts, closing(source):
+        with interrupts, closing(source), callbacks.ended_by_errors():
             logs = self._evaluate(source, callbacks, steps)
         logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
@@ -180,7 +193,7 @@ class Trainer(Loop):
         callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                  steps=source.steps if steps is None else min(steps, source.steps or steps))
         parts = []
-        with interrupts, closing(source):
+        with interrupts, closing(source), callbacks.ended_by_errors():
             callbacks.on_predict_begin()
             self._run("predict", source, callbacks, limit=_limit(steps), collect=parts.append)
             callbacks.on_predict_end()
@@ -189,7 +202,8 @@ class Trainer(Loop):
     def _predict_once(self, batch, verbose):
         """The short way for data of one batch."""
         bar = Progbar(1, verbose=verbose) if verbose else None
-        output = jax.tree.map(np.asarray, self._step("predict")((batch[0], None, None)))
+        with interrupts:
+            output = jax.tree.map(np.asarray, self._step("predict")((batch[0], None, None)))
         if bar is not None:
             bar.update(1)
         return output
@@ -214,7 +228,8 @@ class Trainer(Loop):
         source = ArraySource((x, None, None), 2**31 - 1)
         batch = self._adapt(source.first())
         self._prepare(batch, "predict")
-        return tree.map_structure(np.asarray, self._step("predict")(batch))
+        with interrupts:
+            return tree.map_structure(np.asarray, self._step("predict")(batch))
 
     def _on_batch(self, kind, x, y, sample_weight, class_weight, return_dict):
         if class_weight is not None:
@@ -226,7 +241,11 @@ class Trainer(Loop):
         batch = self._adapt(source.first())
         self._prepare(batch, kind)
         self.reset_metrics()
-        logs = {k: _number(v) for k, v in self._step(kind)(batch).items()}
+        with interrupts:
+            step = self._step(kind)
+            logs = step(batch)
+            self._watch(step, source, (0, 0, None, 0))
+        logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
 
 
