@@ -1,10 +1,8 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
 from cornu import activations, check, config
-from cornu.layers.dense import _LowRank
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
-from cornu.lowering import bias_add
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
@@ -70,9 +68,7 @@ class _BaseConv(Parted):
         return self.activation(x)
 
 
-class _Conv(_LowRank, _BaseConv):
-    _not_in_config = frozenset(("quantization_config",))
-
+class _Conv(_BaseConv):
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, groups=1,
                  activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
                  kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
@@ -89,15 +85,14 @@ class _Conv(_LowRank, _BaseConv):
         if channels % self.groups:
             raise ValueError(f"{called(self)}: the input's {channels} channels are not "
                              f"divisible by groups={self.groups}. Received an input of shape {tuple(input_shape)}.")
-        self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
+        self.kernel = self._weight((*self.kernel_size, channels // self.groups, self.filters), "kernel")
         self._add_bias(self.filters)
-        self._add_lora()
 
     def _convolve(self, x):
         padding = self.padding
         if padding == "causal":
             padding = [((self.kernel_size[0] - 1) * self.dilation_rate[0], 0)]
-        return conv(x, self._merged(), self.strides, padding, self.dilation_rate, self.groups, self.data_format)
+        return conv(x, self.kernel.value, self.strides, padding, self.dilation_rate, self.groups, self.data_format)
 
 
 class Conv1D(_Conv):
@@ -130,7 +125,6 @@ class Conv2D(_Conv):
         kernel_initializer, bias_initializer: where the weights start.
         kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
         kernel_constraint, bias_constraint: applied to the weights after every update.
-        lora_rank, lora_alpha: as in `Dense`.
 
     Input shape: (batch, height, width, channels) or, channels_first, (batch, channels, height, width). Raises
     ValueError for channels or filters that groups does not divide, and for a window larger than an unpadded input.
