@@ -282,30 +282,6 @@ def test_noise_is_new_each_time_and_the_same_for_a_seed(name):
 X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
 
 
-def test_lora_adds_a_thin_product_and_is_saved_as_a_plain_layer():
-    dense, plain_dense, store = cornu.layers.Dense(3, lora_rank=2, lora_alpha=4), cornu.layers.Dense(3), {}
-    dense.build((2, 4)), plain_dense.build((2, 4))
-    dense.lora_kernel_b.assign(np.ones((2, 3)))
-    kernel = np.asarray(dense.kernel) + 2.0 * np.asarray(dense.lora_kernel_a) @ np.ones((2, 3))
-    np.testing.assert_allclose(dense(X), X @ kernel, rtol=1e-5, atol=1e-5)
-    dense.save_own_variables(store)
-    plain_dense.load_own_variables(store)
-    np.testing.assert_allclose(plain_dense(X), dense(X), rtol=1e-5, atol=1e-5)
-    dense.load_own_variables(store)
-    np.testing.assert_allclose(plain_dense(X), dense(X), rtol=1e-5, atol=1e-5)
-
-
-def test_lora_may_be_enabled_later():
-    dense = cornu.layers.Dense(3)
-    dense.build((2, 4))
-    before = dense(X)
-    dense.enable_lora(2)
-    np.testing.assert_array_equal(dense(X), before)
-    assert [v.name for v in dense.trainable_variables] == ["bias", "lora_kernel_a", "lora_kernel_b"]
-    with pytest.raises(ValueError, match="already"):
-        dense.enable_lora(2)
-
-
 def test_einsum_dense_takes_the_bias_of_an_axis_of_the_input():
     layer = cornu.layers.EinsumDense("abc,bd->adc", (3, None), bias_axes="dc")
     assert layer(np.ones((2, 4, 5))).shape == (2, 3, 5) and layer.bias.shape == (3, 5)
@@ -425,7 +401,10 @@ def of(name, *args, **kwargs):
 ERRORS = [  # how a layer is made, the shape it is called on, and what the error says
     (of("Dense", 0), (2, 3), "units.*integer > 0"),
     (of("Dense", "3"), (2, 3), "units.*Received: '3'"),
-    (of("Dense", 3, quantization_config="int8"), (2, 3), "quantized"),
+    (of("Dense", 3, quantization_config="int8"), (2, 3), "Dense: quantization_config='int8': layers with LoRA or quant"),
+    (of("Conv2D", 3, 1, lora_rank=2), (2, 3, 3, 1), "Conv2D: lora_rank=2: layers with LoRA or quantized"),
+    (of("EinsumDense", "ab,bc->ac", 3, lora_alpha=2), (2, 3), "EinsumDense: lora_alpha=2"),
+    (of("Embedding", 5, 3, lora_rank=2), (2,), "Embedding: lora_rank=2"),
     (of("Dense", 3), (3,), "rank at least 2"),
     (of("EinsumDense", "ab->ac", 3), (2, 3), "not of the form"),
     (of("EinsumDense", "ab,bc->ac", 3), (2, 3, 4), "does not fit 'ab'"),

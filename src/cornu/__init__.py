@@ -9,7 +9,7 @@ from cornu.context import name_scope
 from cornu.dtypes import DTypePolicy, FloatDTypePolicy
 from cornu.initializers import Initializer
 from cornu.layers import Input, InputSpec, Layer
-from cornu.layers.remat import RematScope, remat
+from cornu.rematerialization import RematScope, remat
 from cornu.losses import Loss
 from cornu.lowering.cache import use_disk_cache
 from cornu.metrics import Metric

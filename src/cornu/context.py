@@ -4,6 +4,7 @@ import contextvars
 import weakref
 from contextlib import contextmanager
 
+from cornu import tree
 
 _masks: dict = {}  # id of an array -> (weak reference to it, mask): JAX's tracers take no attributes
 
@@ -42,6 +43,13 @@ class CallContext:
         """The mask that belongs to an array, or None."""
         found = self.masks.get(id(x))
         return found[1] if found is not None and found[0] is x else mask_of(x)
+
+    def masks_of(self, inputs):
+        """The masks of inputs in their structure, or None where none of them has one."""
+        if isinstance(inputs, (list, tuple, dict)):
+            masks = tree.map_items(self.masks_of, inputs)
+            return None if all(m is None for m in tree.flatten(masks)) else masks
+        return self.mask_of(inputs) if inputs is not None else None
 
     def set_mask(self, x, mask) -> None:
         self.masks[id(x)] = (x, mask)

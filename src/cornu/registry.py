@@ -53,8 +53,8 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: dict):
-        """An object like the one whose config this is."""
-        return cls(**config)
+        """An object like the one whose config this is. Raises ValueError for arguments missing or too many."""
+        return construct(cls, config)[0]
 
 
 def area_of(cls) -> str:
@@ -68,6 +68,25 @@ def area_of(cls) -> str:
 
 def is_builtin(cls) -> bool:
     return cls.__module__.split(".", 1)[0] == "cornu"
+
+
+def construct(cls, config: dict, settable: tuple = ()) -> tuple:
+    """An object of the class, and those `settable` entries of its config that its constructor does not take.
+
+    Raises ValueError when the config lacks an argument of the constructor, or has one too many.
+    """
+    params = inspect.signature(cls.__init__).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in params.values())
+    later = {k: v for k, v in config.items() if k in settable and not takes_all and k not in params}
+    told = {k: v for k, v in config.items() if k not in later}
+    missing = [p.name for p in list(params.values())[1:] if p.default is p.empty and p.name not in told
+               and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = [] if takes_all else [k for k in told if k not in params]
+    if missing or unknown:
+        wrong = f"lacks {', '.join(map(repr, missing))}" if missing else f"has {', '.join(map(repr, unknown))} too many"
+        raise ValueError(f"The config of {cls.__name__} {wrong}: {sorted(config)}.\nLet {cls.__name__}.get_config return "
+                         "{**super().get_config(), ...} with every argument of __init__, and let __init__ take **kwargs.")
+    return cls(**told), later
 
 
 @functools.lru_cache(maxsize=None)

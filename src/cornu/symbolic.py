@@ -359,6 +359,22 @@ def shape_of(x) -> tuple:
     return tuple(int(d) if isinstance(d, (int, np.integer)) else None for d in x.shape)
 
 
+def shapes_of(value):
+    """The shapes of tensors in their structure; None for what has none."""
+    if isinstance(value, dict):
+        return {k: shapes_of(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [shapes_of(v) for v in value]
+    return shape_of(value) if hasattr(value, "shape") else None
+
+
+def has_tensor(value) -> bool:
+    """Whether the value is an array, a Variable or a symbolic tensor, or holds one at any depth."""
+    if isinstance(value, (list, tuple, dict)):
+        return any(map(has_tensor, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (jax.Array, np.ndarray, KerasTensor, Variable))
+
+
 def _no_tensor(config):
     raise ValueError("A symbolic tensor in a config has a meaning only inside a functional model's own config.")
 
@@ -373,5 +389,5 @@ def _refuse(tensor):
 
 # jnp functions flatten their arguments first: so the error can name the function and what to use instead.
 jax.tree_util.register_pytree_node(KerasTensor, _refuse, lambda *_: None)
-__all__ = ["Call", "KerasTensor", "OpCall", "Operation", "any_symbolic", "infer", "is_keras_tensor", "op", "serialize",
-           "shape_of"]
+__all__ = ["Call", "KerasTensor", "OpCall", "Operation", "any_symbolic", "has_tensor", "infer", "is_keras_tensor", "op",
+           "serialize", "shape_of", "shapes_of"]

@@ -79,6 +79,28 @@ def is_shape(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(d is None or isinstance(d, int) for d in value)
 
 
+def as_shapes(structure: Any) -> Any:
+    """The same structure with a tuple for every shape, as configs bring lists.
+
+    >>> as_shapes({"a": [None, 3], "b": [[2], [4, 5]]})
+    {'a': (None, 3), 'b': [(2,), (4, 5)]}
+    """
+    if isinstance(structure, dict):
+        return {k: as_shapes(v) for k, v in structure.items()}
+    if is_shape(structure):
+        return tuple(structure)
+    return [as_shapes(v) for v in structure] if isinstance(structure, (list, tuple)) else structure
+
+
+def map_items(func: Callable, container: Any) -> Any:
+    """A list, tuple, named tuple or dict with a function applied to each item, of whatever kind it is."""
+    if isinstance(container, dict):
+        found = {k: func(v) for k, v in container.items()}
+        return found if type(container) is dict else type(container)(found.items())
+    found = map(func, container)
+    return type(container)(*found) if hasattr(container, "_fields") else type(container)(found)
+
+
 def pack_sequence_as(structure: Any, flat_sequence) -> Any:
     """Put flat values into the structure's form. Raises ValueError where their number differs."""
     flat = list(flat_sequence)

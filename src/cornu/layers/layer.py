@@ -1,7 +1,4 @@
-"""Layer: weights, `build`, `call`; its parts are found by a walk over its attributes when they are asked for.
-
-Longer than 500 lines would be a sign to divide it; the public surface of Keras's Layer is what fills it.
-"""
+"""Layer: weights, `build`, `call`, and the way to a call through casts, masks and shapes."""
 
 import functools
 import inspect
@@ -11,30 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, dtypes, errors, initializers, names, registry, tree
+from cornu import check, context, dtypes, errors, initializers, registry, tree
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
-from cornu.interrupts import interrupts
-from cornu.layers.remat import current as current_remat
-from cornu.layers.remat import remat
+from cornu.holder import Holder
+from cornu.layers import arguments
 from cornu.layers.spec import InputSpec, assert_input_compatibility
-from cornu.random import SeedGenerator
-from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, infer, shape_of
-from cornu.variable import Scope, Variable, functional, in_scope, scope_losses, structure
-
-_OWN = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps",
-                  "_kept_parts"))
-
-
-@functools.lru_cache(maxsize=None)
-def _signature(call):
-    """Of a `call` function: parameter names, training's default, and which of them are masks."""
-    params = list(inspect.signature(call).parameters.values())[1:]
-    named = tuple(p.name for p in params if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.KEYWORD_ONLY))
-    training = next((p.default for p in params if p.name == "training"), inspect.Parameter.empty)
-    masks = tuple(n for n in named if n == "mask" or n.endswith("_mask") and n[:-5] in named)
-    return named, training is not inspect.Parameter.empty, None if training is inspect.Parameter.empty else training, masks
+from cornu.rematerialization import current as current_remat
+from cornu.rematerialization import remat
+from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
+from cornu.variable import Variable, functional, in_scope, scope_losses, structure
 
 
 def _wrap_build(build):
@@ -46,7 +30,7 @@ def _wrap_build(build):
             return build(self, *args, **kwargs)
         names_of = list(inspect.signature(build).parameters)[1:]
         shapes = {**dict(zip(names_of, args)), **kwargs}
-        shapes = {k: _as_shape(v) for k, v in shapes.items()}
+        shapes = {k: tree.as_shapes(v) for k, v in shapes.items()}
         self._building = True
         try:
             with context.name_scope(self.name):
@@ -60,16 +44,7 @@ def _wrap_build(build):
     return wrapper
 
 
-def _as_shape(value):
-    """Shapes as tuples, at any depth (configs bring lists)."""
-    if isinstance(value, dict):
-        return {k: _as_shape(v) for k, v in value.items()}
-    if tree.is_shape(value):
-        return tuple(value)
-    return [_as_shape(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-class Layer(Operation):
+class Layer(Holder, Operation):
     """A layer has weights, made in `build`, and a computation, `call`.
 
     Args:
@@ -103,12 +78,10 @@ class Layer(Operation):
             cls.build = _wrap_build(cls.build)
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs):
-        shape = _legacy_input_shape(kwargs)
-        if kwargs.pop("quantization_config", None) is not None:  # Keras writes this key, as None, into every config
-            raise ValueError(f"{type(self).__name__}: quantized layers are not part of cornu yet.")
+        shape = arguments.legacy_input_shape(kwargs)
+        arguments.refuse_later(type(self).__name__, kwargs)
         if kwargs:
-            raise ValueError(f"{type(self).__name__}: unknown argument{'s' * (len(kwargs) > 1)} "
-                             f"{', '.join(map(repr, kwargs))}.{self._nearest_argument(kwargs)}")
+            raise arguments.unknown(type(self), kwargs)
         object.__setattr__(self, "_initialized", True)
         Operation.__init__(self, name)
         self.activity_regularizer = regularizers_module.get(activity_regularizer)
@@ -124,12 +97,6 @@ class Layer(Operation):
             self._remat = scope
         if shape is not None:
             self._input_shape_arg = shape
-
-    @classmethod
-    def _nearest_argument(cls, unknown) -> str:
-        known = [p for c in cls.__mro__ if "__init__" in c.__dict__ for p in inspect.signature(c.__init__).parameters]
-        close = check.nearest(next(iter(unknown)), [k for k in known if k not in ("self", "args", "kwargs")], 1)
-        return f" Did you mean {close[0]!r}?" if close else ""
 
     def __setattr__(self, name, value):
         if isinstance(value, (Variable, Layer)):
@@ -150,110 +117,6 @@ class Layer(Operation):
                 and (value is None or not any(value is v for v in self.__dict__.values())):
             raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at every "
                                "step. Make weights and sublayers in __init__ or build; use `assign` in call.")
-
-    # what it is made of ----------------------------------------------------------------------------------------
-
-    def _parts(self):
-        """Variables, layers, seed generators and metrics in the attributes, in the order they were set.
-
-        What was found is kept while no attribute changes; not where there are containers, which change unseen.
-        """
-        kept, state = self.__dict__.get("_kept_parts"), (structure["version"], len(self.__dict__))
-        if kept is not None and kept[0] == state:
-            return kept[1]
-        seen, found, open_ended = set(), [], False
-        for name, value in self.__dict__.items():
-            if name not in _OWN:
-                found += _walk(value, seen)
-                open_ended |= isinstance(value, (list, set, dict, tuple)) and not tree.is_shape(value)
-        if not open_ended:
-            self.__dict__["_kept_parts"] = (structure["version"], len(self.__dict__) + (kept is None)), found
-        return found
-
-    @property
-    def _layers(self) -> list:
-        return [p for p in self._parts() if isinstance(p, Layer)]
-
-    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
-        found, seen = ([self] if include_self else []), {id(self)}
-        queue = list(self._layers)
-        while queue:
-            layer = queue.pop(0)
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                found.append(layer)
-                if recursive:
-                    queue = layer._layers + queue
-        return found
-
-    def _own_variables(self) -> list:
-        own = [p for p in self._parts() if isinstance(p, Variable)]  # by what they were made as: freezing moves nothing
-        return [v for v in own if v.made_trainable] + [v for v in own if not v.made_trainable]
-
-    @property
-    def weights(self) -> list:
-        """Every weight, this layer's own first: the trainable ones, then the others; without seeds and metrics."""
-        return _unique([v for layer in self._flatten_layers() for v in layer._own_variables()])
-
-    @property
-    def variables(self) -> list:
-        """All state: weights, the states of seed generators, and the variables of metrics."""
-        others = [v for layer in self._flatten_layers() for v in layer._other_state()]
-        metrics = [m for layer in self._flatten_layers() for m in layer._parts() if _is_metric(m)]
-        return _unique([*self.weights, *others, *(v for m in metrics for v in m.variables)])
-
-    def _other_state(self) -> list:
-        """This layer's own variables that are no weights: they change in training, and files do not have them."""
-        return [p.state for p in self._parts() if isinstance(p, SeedGenerator)]
-
-    @property
-    def trainable_variables(self) -> list:
-        """The weights that training changes."""
-        if not self.trainable:
-            return []
-        own = [v for v in self._own_variables() if v.trainable]
-        return _unique(own + [v for layer in self._layers for v in layer.trainable_variables])
-
-    @property
-    def non_trainable_variables(self) -> list:
-        """All state that training by gradients does not change, without the metrics' variables."""
-        others = {id(v) for v in [*self.trainable_variables, *self.metrics_variables]}
-        return [v for v in self.variables if id(v) not in others]
-
-    trainable_weights = property(lambda self: self.trainable_variables)
-
-    @property
-    def non_trainable_weights(self) -> list:
-        trainable = {id(v) for v in self.trainable_variables}
-        return [v for v in self.weights if id(v) not in trainable]
-
-    @property
-    def metrics(self) -> list:
-        """The metrics in this layer's and its sublayers' attributes."""
-        return _unique([p for layer in self._flatten_layers() for p in layer._parts() if _is_metric(p)])
-
-    @property
-    def metrics_variables(self) -> list:
-        return [v for m in self.metrics for v in m.variables]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether the weights are trained; setting it also sets it in every sublayer."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value) -> None:
-        self._trainable = bool(value)
-        structure["version"] += 1
-        for layer in self._layers:
-            layer.trainable = value
-
-    def count_params(self) -> int:
-        """The number of values in the weights. Raises ValueError before the layer is built."""
-        if not self.built:
-            raise ValueError(f"Layer {self.name!r} is not built yet, so it has no weights to count. Call it on data, "
-                             "or call build(input_shape).")
-        return sum(int(np.prod(v.shape)) for v in self.weights)
 
     # dtypes ----------------------------------------------------------------------------------------------------
 
@@ -287,7 +150,7 @@ class Layer(Operation):
         if self.built:
             return
         if type(self).call is not Layer.call and self._layers:
-            inputs = tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), input_shape)
+            inputs = self._tensors(input_shape)
             self.built = True  # the sublayers build themselves in the traced call
             try:
                 with context.name_scope("", override=context.name_path()[:-1]):  # the call adds the name again
@@ -300,7 +163,7 @@ class Layer(Operation):
     build._is_default = True
 
     def _maybe_build(self, args, kwargs) -> None:
-        shapes = {name: _shapes(value) for name, value in self._arguments(args, kwargs).items() if _has_tensor(value)}
+        shapes = {name: shapes_of(value) for name, value in self._arguments(args, kwargs).items() if has_tensor(value)}
         if getattr(type(self).build, "_is_default", False):  # sublayers build themselves when they are called
             self._build_shapes = {"input_shape": next(iter(shapes.values()), None)}
             self.built = True
@@ -315,7 +178,7 @@ class Layer(Operation):
             raise RuntimeError(f"Layer {self.name!r}: build() ran but left `built` False.")
 
     def _arguments(self, args, kwargs) -> dict:
-        named = _signature(type(self).call)[0]
+        named = arguments.of_call(type(self).call)[0]
         if len(args) > len(named):
             return {**{f"args_{i}": a for i, a in enumerate(args)}, **kwargs}
         return {**dict(zip(named, args)), **kwargs}
@@ -380,7 +243,7 @@ class Layer(Operation):
                 return self._symbolic(args, kwargs)
             return self._concrete(outer, args, kwargs)
         except Exception as error:
-            raise errors.in_layer(error, self, args) if outer is None or not outer.path else _noted(error, self, args)
+            raise errors.in_layer(error, self, args) if outer is None or not outer.path else errors.note_layer(error, self, args)
 
     def _symbolic(self, args, kwargs):
         if not self.built:
@@ -401,7 +264,7 @@ class Layer(Operation):
             args = tuple(self._cast(a) for a in args)
         for key in kwargs:
             kwargs[key] = self._cast(kwargs[key])
-        named, takes_training, default, mask_names = _signature(type(self).call)
+        named, takes_training, default, mask_names = arguments.of_call(type(self).call)
         training = kwargs.get("training")
         if training is None:
             if takes_training and "training" in named[:len(args)]:
@@ -444,7 +307,7 @@ class Layer(Operation):
     def _cast(self, value):
         """NumPy arrays become JAX's, and floats get the compute dtype; strings and all else stay what they are."""
         if isinstance(value, (list, tuple, dict)):
-            return _map(self._cast, value)
+            return tree.map_items(self._cast, value)
         if isinstance(value, np.ndarray):
             if value.dtype.kind in "OSUT":
                 return value
@@ -467,11 +330,11 @@ class Layer(Operation):
             for mask_name in mask_names:
                 if kwargs.get(mask_name) is None and given.get(mask_name) is None:
                     source = inputs if mask_name == "mask" else given.get(mask_name[:-5], kwargs.get(mask_name[:-5]))
-                    mask = _masks(own, source)
+                    mask = own.masks_of(source)
                     if mask is not None and mask_name not in given:
                         kwargs[mask_name] = mask
         found = kwargs.get("mask")
-        return _masks(own, inputs) if found is None else found
+        return own.masks_of(inputs) if found is None else found
 
     def _output_masks(self, own, inputs, masks, outputs, outer):
         if masks is not None and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
@@ -498,11 +361,11 @@ class Layer(Operation):
     def compute_output_spec(self, *args, **kwargs):
         """The symbolic outputs for symbolic inputs, inferred from `call` unless `compute_output_shape` is defined."""
         if type(self).compute_output_shape is not Layer.compute_output_shape:
-            shapes = {n: _shapes(v) for n, v in self._arguments(args, kwargs).items() if _has_tensor(v)}
+            shapes = {n: shapes_of(v) for n, v in self._arguments(args, kwargs).items() if has_tensor(v)}
             wanted = list(inspect.signature(type(self).compute_output_shape).parameters)[1:]
             shape = (self.compute_output_shape(next(iter(shapes.values()))) if len(wanted) == 1 else
                      self.compute_output_shape(**{n: shapes.get(n.removesuffix("_shape")) for n in wanted}))
-            return tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), _as_shape(shape))
+            return self._tensors(shape)
         training = {"training": kwargs["training"]} if isinstance(kwargs.get("training"), bool) else {}
         rest = {k: v for k, v in kwargs.items() if k != "training"}
         masks = [getattr(x, "_keras_mask", None) for x in tree.flatten((args, rest))]
@@ -523,19 +386,15 @@ class Layer(Operation):
 
     def compute_output_shape(self, *args, **kwargs):
         """The output's shape for an input's, found by tracing `call`."""
-        def as_tensors(shape):
-            return tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), _as_shape(shape))
-
         if not self.built:
             self.build(*args, **kwargs)
-        kwargs = {k.removesuffix("_shape"): as_tensors(v) for k, v in kwargs.items()}
+        args, kwargs = [self._tensors(a) for a in args], {k.removesuffix("_shape"): self._tensors(v) for k, v in kwargs.items()}
         if "input" in kwargs:  # the usual name of the one shape; the argument of `call` may be called otherwise
-            args, kwargs = (*args, ), {**kwargs}
-            first = kwargs.pop("input")
-            outputs = infer(self._traced, (first,), kwargs, self.name)
-        else:
-            outputs = infer(self._traced, tuple(as_tensors(a) for a in args), kwargs, self.name)
-        return tree.map_structure(lambda o: o.shape, outputs)
+            args.insert(0, kwargs.pop("input"))
+        return tree.map_structure(lambda o: o.shape, infer(self._traced, tuple(args), kwargs, self.name))
+
+    def _tensors(self, shapes):
+        return tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), tree.as_shapes(shapes))
 
     def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
         """Call as a pure function: `(outputs, new_non_trainable_values[, losses])` for the given values."""
@@ -574,38 +433,6 @@ class Layer(Operation):
 
     # weights and configs -----------------------------------------------------------------------------------------
 
-    def get_weights(self) -> list:
-        """The weights as NumPy arrays, in the order of `weights`."""
-        return [np.asarray(v.raw) for v in self.weights]
-
-    def set_weights(self, weights) -> None:
-        """Set all weights from arrays in the order of `weights`; nothing changes when one of them does not fit."""
-        own = self.weights
-        if len(own) != len(weights):
-            raise ValueError(f"Layer {self.name!r} has {len(own)} weights; {len(weights)} arrays were given.")
-        arrays = [np.asarray(getattr(w, "raw", w)) for w in weights]
-        for variable, array in zip(own, arrays):
-            if variable.shape != array.shape:
-                raise ValueError(f"Weight {variable.path!r} has shape {variable.shape}; the array given for it has "
-                                 f"shape {array.shape}. No weight was changed.")
-        with interrupts.waiting():
-            for variable, array in zip(own, arrays):
-                variable.assign(array)
-
-    def save_own_variables(self, store: dict) -> None:
-        """Put this layer's own weights into `store`, under "0", "1" ..."""
-        for index, variable in enumerate(self._own_variables()):
-            store[str(index)] = variable
-
-    def load_own_variables(self, store: dict) -> None:
-        """Take this layer's own weights from `store`."""
-        own = self._own_variables()
-        if len(store) != len(own):
-            raise ValueError(f"Layer {self.name!r} has {len(own)} weights of its own, the file has {len(store)} for it."
-                             + ("" if self.built else " The layer is not built: call it on data first."))
-        for index, variable in enumerate(own):
-            variable.assign(store[str(index)])
-
     def get_config(self) -> dict:
         """The constructor's arguments, read from its signature."""
         config = registry.config_of(self)
@@ -626,18 +453,7 @@ class Layer(Operation):
         Where the constructor does not take `name`, `trainable` or `dtype`, they are set afterwards. Raises ValueError
         when the config lacks an argument of the constructor, or has one too many.
         """
-        params = inspect.signature(cls.__init__).parameters
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in params.values())
-        later = {k: v for k, v in config.items() if k in ("name", "trainable", "dtype") and not takes_all and k not in params}
-        told = {k: v for k, v in config.items() if k not in later}
-        missing = [p.name for p in list(params.values())[1:] if p.default is p.empty and p.name not in told
-                   and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        unknown = [] if takes_all else [k for k in told if k not in params]
-        if missing or unknown:
-            wrong = f"lacks {', '.join(map(repr, missing))}" if missing else f"has {', '.join(map(repr, unknown))} too many"
-            raise ValueError(f"The config of {cls.__name__} {wrong}: {sorted(config)}.\nLet {cls.__name__}.get_config return "
-                             "{**super().get_config(), ...} with every argument of __init__, and let __init__ take **kwargs.")
-        layer = cls(**told)
+        layer, later = registry.construct(cls, config, settable=("name", "trainable", "dtype"))
         layer.name = later.get("name", layer.name)
         if "dtype" in later:
             layer.dtype_policy = later["dtype"]
@@ -653,69 +469,4 @@ class Layer(Operation):
         return f"<{type(self).__name__} name={getattr(self, 'name', None)}, built={getattr(self, 'built', False)}>"
 
 
-def _walk(value, seen):
-    if isinstance(value, (Variable, Layer, SeedGenerator)) or _is_metric(value):
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield value
-    elif isinstance(value, (list, tuple, set, dict)):
-        if id(value) not in seen:
-            seen.add(id(value))
-            for item in value.values() if isinstance(value, dict) else value:
-                yield from _walk(item, seen)
-
-
-def _is_metric(value) -> bool:
-    return getattr(type(value), "_is_metric", False)
-
-
-def _unique(items) -> list:
-    return list({id(x): x for x in items}.values())
-
-
-def _map(fn, value):
-    if isinstance(value, dict):
-        return type(value)((k, fn(v)) for k, v in value.items()) if type(value) is not dict else {k: fn(v) for k, v in value.items()}
-    return type(value)(*map(fn, value)) if hasattr(value, "_fields") else type(value)(map(fn, value))
-
-
-def _has_tensor(value) -> bool:
-    if isinstance(value, (list, tuple, dict)):
-        return any(map(_has_tensor, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, (jax.Array, np.ndarray, KerasTensor, Variable))
-
-
-def _shapes(value):
-    if isinstance(value, dict):
-        return {k: _shapes(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_shapes(v) for v in value]
-    return shape_of(value) if hasattr(value, "shape") else None
-
-
-def _masks(call: CallContext, inputs):
-    """The inputs' masks in the inputs' structure, or None where none of them has one."""
-    if isinstance(inputs, (list, tuple, dict)):
-        masks = _map(lambda x: _masks(call, x), inputs)
-        return None if all(m is None for m in tree.flatten(masks)) else masks
-    return call.mask_of(inputs) if inputs is not None else None
-
-
-def _legacy_input_shape(kwargs):
-    """The shape that old code gives a first layer: input_shape, batch_input_shape, batch_shape or input_dim."""
-    batch = kwargs.pop("batch_size", None)
-    shape = kwargs.pop("input_shape", None)
-    dim = kwargs.pop("input_dim", None)
-    whole = kwargs.pop("batch_input_shape", None)
-    if dim is not None and shape is None:
-        shape = (dim,)
-    if whole is None and shape is not None:
-        whole = (batch, *(shape if isinstance(shape, (list, tuple)) else (shape,)))
-    return None if whole is None else tuple(whole)
-
-
-def _noted(error, layer, args):
-    return errors.note_layer(error, layer, args)
-
-
-__all__ = ["InputSpec", "Layer", "names", "remat"]
+__all__ = ["InputSpec", "Layer"]

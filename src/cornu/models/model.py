@@ -187,7 +187,7 @@ class Model(Trainer, Layer):
             return value
         if self.autocast and value.dtype == self.compute_dtype and dtypes.is_float(x.dtype):
             return value
-        return value.astype(x.dtype)
+        return value.astype(jax.dtypes.canonicalize_dtype(x.dtype))
 
     # looking at it ---------------------------------------------------------------------------------------------
 

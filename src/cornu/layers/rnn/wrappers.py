@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 
 from cornu import check, dtypes, registry
+from cornu.layers.arguments import of_call
 from cornu.layers.core import Wrapper
-from cornu.layers.layer import Layer, _signature
+from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 
 _MERGES = {"sum": lambda a, b: a + b, "mul": lambda a, b: a * b, "ave": lambda a, b: (a + b) / 2,
@@ -160,7 +161,7 @@ class TimeDistributed(Wrapper):
     def call(self, inputs, training=None, mask=None):
         self._require_steps(inputs.shape)
         batch, steps = inputs.shape[:2]
-        named = _signature(type(self.layer).call)[0]
+        named = of_call(type(self.layer).call)[0]
         told = {"training": training} if "training" in named else {}
         if mask is not None and mask.ndim > 2 and "mask" in named:
             told["mask"] = mask.reshape((batch * steps, *mask.shape[2:]))

@@ -1,0 +1,180 @@
+"""What an object is made of: variables, seeds, metrics and other holders, found by a walk over its attributes.
+
+Nothing is registered when it is set: what stands in attributes, lists and dicts is what there is.
+"""
+
+import numpy as np
+
+from cornu import tree
+from cornu.interrupts import interrupts
+from cornu.random import SeedGenerator
+from cornu.variable import Variable, structure
+
+_NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps",
+                        "_kept_parts"))
+
+
+class Holder:
+    """An object whose attributes hold variables, seed generators, metrics, and objects of its kind.
+
+    It may be frozen (`trainable`), and its own weights may go into a file and come from one.
+    """
+
+    built = False
+
+    def _parts(self):
+        """Variables, holders, seed generators and metrics in the attributes, in the order they were set.
+
+        What was found is kept while no attribute changes; not where there are containers, which change unseen.
+        """
+        kept, state = self.__dict__.get("_kept_parts"), (structure["version"], len(self.__dict__))
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        seen, found, open_ended = set(), [], False
+        for name, value in self.__dict__.items():
+            if name not in _NOT_PARTS:
+                found += _walk(value, seen)
+                open_ended |= isinstance(value, (list, set, dict, tuple)) and not tree.is_shape(value)
+        if not open_ended:
+            self.__dict__["_kept_parts"] = (structure["version"], len(self.__dict__) + (kept is None)), found
+        return found
+
+    @property
+    def _layers(self) -> list:
+        return [p for p in self._parts() if isinstance(p, Holder)]
+
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
+        found, seen = ([self] if include_self else []), {id(self)}
+        queue = list(self._layers)
+        while queue:
+            layer = queue.pop(0)
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                found.append(layer)
+                if recursive:
+                    queue = layer._layers + queue
+        return found
+
+    def _own_variables(self) -> list:
+        own = [p for p in self._parts() if isinstance(p, Variable)]  # by what they were made as: freezing moves nothing
+        return [v for v in own if v.made_trainable] + [v for v in own if not v.made_trainable]
+
+    @property
+    def weights(self) -> list:
+        """Every weight, this layer's own first: the trainable ones, then the others; without seeds and metrics."""
+        return _unique([v for layer in self._flatten_layers() for v in layer._own_variables()])
+
+    @property
+    def variables(self) -> list:
+        """All state: weights, the states of seed generators, and the variables of metrics."""
+        others = [v for layer in self._flatten_layers() for v in layer._other_state()]
+        metrics = [m for layer in self._flatten_layers() for m in layer._parts() if is_metric(m)]
+        return _unique([*self.weights, *others, *(v for m in metrics for v in m.variables)])
+
+    def _other_state(self) -> list:
+        """This layer's own variables that are no weights: they change in training, and files do not have them."""
+        return [p.state for p in self._parts() if isinstance(p, SeedGenerator)]
+
+    @property
+    def trainable_variables(self) -> list:
+        """The weights that training changes."""
+        if not self.trainable:
+            return []
+        own = [v for v in self._own_variables() if v.trainable]
+        return _unique(own + [v for layer in self._layers for v in layer.trainable_variables])
+
+    @property
+    def non_trainable_variables(self) -> list:
+        """All state that training by gradients does not change, without the metrics' variables."""
+        others = {id(v) for v in [*self.trainable_variables, *self.metrics_variables]}
+        return [v for v in self.variables if id(v) not in others]
+
+    trainable_weights = property(lambda self: self.trainable_variables)
+
+    @property
+    def non_trainable_weights(self) -> list:
+        trainable = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) not in trainable]
+
+    @property
+    def metrics(self) -> list:
+        """The metrics in this layer's and its sublayers' attributes."""
+        return _unique([p for layer in self._flatten_layers() for p in layer._parts() if is_metric(p)])
+
+    @property
+    def metrics_variables(self) -> list:
+        return [v for m in self.metrics for v in m.variables]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights are trained; setting it also sets it in every sublayer."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value) -> None:
+        self._trainable = bool(value)
+        structure["version"] += 1
+        for layer in self._layers:
+            layer.trainable = value
+
+    # values ----------------------------------------------------------------------------------------------------
+
+    def count_params(self) -> int:
+        """The number of values in the weights. Raises ValueError before the layer is built."""
+        if not self.built:
+            raise ValueError(f"Layer {self.name!r} is not built yet, so it has no weights to count. Call it on data, "
+                             "or call build(input_shape).")
+        return sum(int(np.prod(v.shape)) for v in self.weights)
+
+    def get_weights(self) -> list:
+        """The weights as NumPy arrays, in the order of `weights`."""
+        return [np.asarray(v.raw) for v in self.weights]
+
+    def set_weights(self, weights) -> None:
+        """Set all weights from arrays in the order of `weights`; nothing changes when one of them does not fit."""
+        own = self.weights
+        if len(own) != len(weights):
+            raise ValueError(f"Layer {self.name!r} has {len(own)} weights; {len(weights)} arrays were given.")
+        arrays = [np.asarray(getattr(w, "raw", w)) for w in weights]
+        for variable, array in zip(own, arrays):
+            if variable.shape != array.shape:
+                raise ValueError(f"Weight {variable.path!r} has shape {variable.shape}; the array given for it has "
+                                 f"shape {array.shape}. No weight was changed.")
+        with interrupts.waiting():
+            for variable, array in zip(own, arrays):
+                variable.assign(array)
+
+    def save_own_variables(self, store: dict) -> None:
+        """Put this layer's own weights into `store`, under "0", "1" ..."""
+        for index, variable in enumerate(self._own_variables()):
+            store[str(index)] = variable
+
+    def load_own_variables(self, store: dict) -> None:
+        """Take this layer's own weights from `store`."""
+        own = self._own_variables()
+        if len(store) != len(own):
+            raise ValueError(f"Layer {self.name!r} has {len(own)} weights of its own, the file has {len(store)} for it."
+                             + ("" if self.built else " The layer is not built: call it on data first."))
+        for index, variable in enumerate(own):
+            variable.assign(store[str(index)])
+
+
+def is_metric(value) -> bool:
+    """Whether the value is a metric (which stands on a higher floor)."""
+    return getattr(type(value), "_is_metric", False)
+
+
+def _walk(value, seen):
+    if isinstance(value, (Variable, Holder, SeedGenerator)) or is_metric(value):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield value
+    elif isinstance(value, (list, tuple, set, dict)):
+        if id(value) not in seen:
+            seen.add(id(value))
+            for item in value.values() if isinstance(value, dict) else value:
+                yield from _walk(item, seen)
+
+
+def _unique(items) -> list:
+    return list({id(x): x for x in items}.values())

@@ -1,0 +1,45 @@
+"""The arguments of layers: what a `call` takes, and what constructors are told that no layer knows."""
+
+import functools
+import inspect
+
+from cornu import check
+
+
+@functools.lru_cache(maxsize=None)
+def of_call(call):
+    """Of a `call` function: parameter names, training's default, and which of them are masks."""
+    params = list(inspect.signature(call).parameters.values())[1:]
+    named = tuple(p.name for p in params if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.KEYWORD_ONLY))
+    training = next((p.default for p in params if p.name == "training"), inspect.Parameter.empty)
+    masks = tuple(n for n in named if n == "mask" or n.endswith("_mask") and n[:-5] in named)
+    return named, training is not inspect.Parameter.empty, None if training is inspect.Parameter.empty else training, masks
+
+
+def unknown(cls, names) -> ValueError:
+    """The error for arguments that no constructor of the class takes, with the nearest one that it does."""
+    known = [p for c in cls.__mro__ if "__init__" in c.__dict__ for p in inspect.signature(c.__init__).parameters]
+    close = check.nearest(next(iter(names)), [k for k in known if k not in ("self", "args", "kwargs")], 1)
+    return ValueError(f"{cls.__name__}: unknown argument{'s' * (len(names) > 1)} {', '.join(map(repr, names))}."
+                      + (f" Did you mean {close[0]!r}?" if close else ""))
+
+
+def legacy_input_shape(kwargs):
+    """The shape that old code gives a first layer: input_shape, batch_input_shape, batch_shape or input_dim."""
+    batch = kwargs.pop("batch_size", None)
+    shape = kwargs.pop("input_shape", None)
+    dim = kwargs.pop("input_dim", None)
+    whole = kwargs.pop("batch_input_shape", None)
+    if dim is not None and shape is None:
+        shape = (dim,)
+    if whole is None and shape is not None:
+        whole = (batch, *(shape if isinstance(shape, (list, tuple)) else (shape,)))
+    return None if whole is None else tuple(whole)
+
+
+def refuse_later(owner: str, kwargs: dict) -> None:
+    """Drop the arguments of LoRA and quantization, which Keras writes as None into configs; an error for other values."""
+    for name in ("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size"):
+        if (value := kwargs.pop(name, None)) is not None:
+            raise ValueError(f"{owner}: {name}={value!r:.80}: layers with LoRA or quantized weights are not part of cornu. "
+                             f"Leave {name} at None.")
