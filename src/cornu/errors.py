@@ -1,6 +1,7 @@
 """Errors on their way out: which layer they come from, what to do about JAX's own, and only the user's own frames."""
 
 import functools
+import os
 import types
 
 import jax
@@ -60,6 +61,14 @@ def user_frames(error):
         if notes := getattr(error, "__notes__", None):  # JAX's remark on its own filtering says nothing to the user
             error.__notes__ = [note for note in notes if not note.startswith("-----")]
     return error
+
+
+def shortened(error):
+    """An error of a function that a compiled program called, with the user's lines of the traceback in XLA's message only."""
+    first, *lines = str(error).splitlines()
+    own = [line for line in lines if line.lstrip().startswith("File ") and "<frozen" not in line
+           and not any(f"{os.sep}{package}{os.sep}" in line for package in (*_LIBRARY, "site-packages"))]
+    return type(error)("\n".join([first.partition(": Traceback")[0] + ":", *own[-3:], *lines[-1:]])) if lines else error
 
 
 def filtered(fn):

@@ -219,7 +219,12 @@ class Loop(Compiling):
         for index, batch in enumerate(batches, index):
             if began is not None:
                 began(index, Logs())
-            yield index, step(self._adapt(batch))
+            try:
+                output = step(self._adapt(batch))
+            except Exception as error:
+                error.add_note(f"This happened in batch {index} of the data.")
+                raise
+            yield index, output
 
     def _resident_outputs(self, step, source, arrays, turn, part, index, count, began):
         """The batches start to stop of one pass over arrays on the device, `count` of them per dispatch."""

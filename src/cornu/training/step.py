@@ -13,6 +13,8 @@ import threading
 import jax
 import numpy as np
 
+from cornu import errors
+from cornu.data import is_text
 from cornu.interrupts import interrupts
 from cornu.lowering import calls_back, options_for
 from cornu.random import global_seed_generator
@@ -164,7 +166,8 @@ class Step:
                     raise
                 self.write(values)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            raise memory.explained(error, self, compiled, key, args) from error
+            error = errors.shortened(error) if key in self._calling else error
+            raise memory.explained(error, self, compiled, key, args) from None
         if key not in self._calling:
             self._proven[key] = compiled
         return output, *rest
@@ -177,6 +180,9 @@ class Step:
     def _compiled(self, key, fn, args, donate):
         with self._lock:
             if key not in self._executables:
+                if text := [a.dtype for a in jax.tree.leaves(args) if is_text(a)]:
+                    raise ValueError(f"A batch holds text (dtype {text[0]}), but the model takes numbers. Convert it, or put a "
+                                     "TextVectorization, StringLookup or Hashing layer in front.")
                 traced = jax.jit(fn, donate_argnums=donate).trace(*args)
                 if calls_back(traced.jaxpr.jaxpr):
                     self._calling.add(key)
