@@ -8,7 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1] / "src" / "cornu"
 FLOORS = [
     ["check", "config", "files", "names", "version", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
-    ["distribution", "variable", "random", "holder", "rematerialization"],
+    ["distribution", "variable", "awaiting", "random", "holder", "rematerialization"],
     ["symbolic", "lowering", "ops"],
     ["regularizers", "constraints", "initializers", "activations"],
     ["layers"],

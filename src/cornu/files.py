@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 
 
 @contextlib.contextmanager
@@ -23,6 +24,46 @@ def replacing(path):
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Give a file to write, which takes the place of `path` in one step when the block ends well.
+
+    Where the system can (Linux), the file has no name until it is whole: a process that is killed leaves nothing behind.
+    A link is followed, and the mode of an old file kept. The file is on the disk before it is named.
+    """
+    path = pathlib.Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name[:100]}-{secrets.token_hex(4)}")
+    flags, nameless = os.O_RDWR | getattr(os, "O_BINARY", 0), os.path.exists("/proc/self/fd")
+    try:
+        handle = os.open(path.parent, flags | os.O_TMPFILE, 0o666) if nameless else None
+    except (AttributeError, OSError):  # no such thing on this system or in this folder
+        nameless = False
+    if not nameless:
+        handle = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with open(handle, "w+b", buffering=1 << 16) as file:
+            yield file
+            file.flush()
+            with contextlib.suppress(FileNotFoundError, AttributeError):
+                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            os.fsync(file.fileno())
+            if nameless:
+                _name(file.fileno(), temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+
+
+def _name(handle, path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:  # with a folder's handle, and only so, Python lets the link in /proc be followed
+        os.link(f"/proc/self/fd/{handle}", path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
 
 
 def _sync(path) -> None:

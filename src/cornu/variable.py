@@ -21,6 +21,10 @@ from cornu import context, dtypes, names, tree
 _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=None)
 
 
+# Takes over variables that are made while a file is read (see awaiting.py).
+awaiting: contextvars.ContextVar = contextvars.ContextVar("cornu_awaiting", default=None)
+
+
 # Counts what may change which variables a model has or trains: what is found by walking may be kept while it stands.
 # "settings" counts other changes of layers that are built, such as another rate or activation.
 structure = {"version": 0, "settings": 0}
@@ -252,11 +256,14 @@ class Variable:
                 if shape is None:
                     raise ValueError(f"Variable {self.name!r}: an initializer function needs `shape`.")
                 shape = standardize_shape(shape)
+                awaited = awaiting.get()
+                if awaited is not None and layout is None and type(self) is Variable:
+                    return awaited.take(self, initializer, shape, dtypes.standardize(dtype))
                 value = initializer(shape, dtype=dtypes.standardize(dtype))
             else:
                 value = initializer.value if isinstance(initializer, Variable) else initializer
                 dtype = _default_dtype(value) if dtype is None else dtype
-            value = _own_array(value, dtypes.standardize(dtype), copy=value is initializer)
+            value = own_array(value, dtypes.standardize(dtype), copy=value is initializer)
             if shape is not None and tuple(value.shape) != standardize_shape(shape):
                 raise ValueError(f"Variable {self.name!r}: the initial value has shape {tuple(value.shape)}, "
                                  f"not the stated {tuple(shape)}.")
@@ -299,8 +306,10 @@ class Variable:
 
     @property
     def dtype(self) -> str:
+        return self._dtype_here(self._value.dtype.name)
+
+    def _dtype_here(self, own: str) -> str:
         call = context.current()
-        own = self._value.dtype.name
         if call is not None and call.compute_dtype is not None and self.autocast and dtypes.is_float(own):
             return call.compute_dtype
         return own
@@ -319,7 +328,7 @@ class Variable:
     def assign(self, value):
         """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
         value = getattr(value, "raw", value)
-        value = _own_array(value, self._value.dtype)
+        value = own_array(value, self._value.dtype)
         if value.shape != self._value.shape:
             raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} "
                              "cannot be assigned to it.")
@@ -419,7 +428,7 @@ def standardize_shape(shape) -> tuple:
     return shape
 
 
-def _own_array(value, dtype, copy: bool = False):
+def own_array(value, dtype, copy: bool = False):
     """The value as an array of the dtype, in a buffer of its own: a variable's buffer may be donated."""
     if isinstance(value, (np.ndarray, np.generic, int, float, bool)):  # no compilation, unlike jnp.asarray
         return jax.device_put(np.array(value, dtype=dtype))

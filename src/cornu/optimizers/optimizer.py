@@ -173,7 +173,7 @@ class Optimizer(Configurable):
                                     initializer="zeros") -> Variable:
         """A new state variable with the shape, dtype and layout of a model's variable."""
         shown = reference_variable.path.replace("/", "_") + f"_{name or 'slot'}"
-        return self.add_variable(reference_variable.shape, initializer, reference_variable._value.dtype.name,
+        return self.add_variable(reference_variable.shape, initializer, reference_variable.dtype,
                                  layout=reference_variable.layout, name=shown)
 
     def add_optimizer_variables(self, trainable_variables: Sequence, name, initializer="zeros"):
@@ -443,7 +443,7 @@ class Optimizer(Configurable):
     def save_own_variables(self, store) -> None:
         """Write the variables into a store (a dict or an HDF5 group), under their numbers."""
         for i, variable in enumerate(self.variables):
-            store[str(i)] = variable.numpy()
+            store[str(i)] = variable
 
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote; where the number of variables differs, warn and read nothing."""
@@ -452,7 +452,7 @@ class Optimizer(Configurable):
                           f"variables, but {len(store)} were saved.", stacklevel=2)
             return
         for i, variable in enumerate(self.variables):
-            variable.assign(jnp.asarray(np.asarray(store[str(i)])))
+            variable.assign(store[str(i)])
 
     def set_weights(self, weights: Sequence) -> None:
         """Set all variables from arrays in the order of `variables`."""

@@ -5,7 +5,7 @@ from cornu.registry import (
     register_keras_serializable
 )
 from cornu.saving.model_file import deserialize_keras_object, load_model, save_model, serialize_keras_object
-from cornu.saving.safe import FileError
+from cornu.saving.view import FileError
 from cornu.saving.weights import LoadReport, load_weights, save_weights
 
 __all__ = [

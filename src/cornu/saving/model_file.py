@@ -3,13 +3,17 @@
 import datetime
 import json
 import os
-import tempfile
+import time
 import zipfile
 
 from cornu import registry
+from cornu.awaiting import awaiting_values
+from cornu.files import writing
 from cornu.layers.layer import Layer
-from cornu.saving.safe import FileError, read_arrays, read_json, read_members, refuse_code, replacing
-from cornu.saving.weights import fill, refuse_overwriting, write_h5
+from cornu.saving.hdf5_write import as_bytes
+from cornu.saving.safe import check_config, read_arrays, read_json, read_members
+from cornu.saving.view import FileError
+from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting
 from cornu.version import __version__
 
 _KERAS = "3.15.1"  # the format's version, as Keras writes it
@@ -28,12 +32,15 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
     config = json.dumps(registry.serialize(model))
     told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
             "cornu_version": __version__}
-    with replacing(path) as temporary, tempfile.NamedTemporaryFile(dir=os.path.dirname(temporary), prefix=".cornu-") as weights:
-        write_h5(model, weights.name)
-        with zipfile.ZipFile(temporary, "w") as archive:
-            archive.writestr("metadata.json", json.dumps(told))
-            archive.writestr("config.json", config)
-            archive.write(weights.name, "model.weights.h5")
+    size, content = layout(model)
+    weights = zipfile.ZipInfo("model.weights.h5", time.localtime()[:6])
+    weights.file_size, weights.external_attr = size, 0o600 << 16
+    with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(told))
+        archive.writestr("config.json", config)
+        with archive.open(weights, "w") as member:
+            for piece in content:
+                member.write(as_bytes(piece))
 
 
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):
@@ -48,24 +55,42 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     Raises FileError for a damaged file or one that carries code, ValueError for classes that are not known.
     """
     path = os.fspath(filepath)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no file {path!r}.")
-    if not path.endswith(".keras"):
+    if os.path.exists(path) and not path.endswith(".keras"):
         raise ValueError(f"load_model reads .keras files; Keras 2's .h5 is not supported yet. Received: {path!r}")
     members = read_members(path)
+    if assets := [name for name in members if name.startswith("assets/")]:
+        raise FileError(f"{path} has assets ({assets[0]!r:.80}), which cornu does not read yet.")
     config = read_json(path, members["config.json"])
-    refuse_code(path, config)
-    arrays = read_arrays(members.pop("model.weights.h5"), path)
-    if not compile:
-        config.pop("compile_config", None)
+    check_config(path, config)
+    weights = members["model.weights.h5"]
+    weights.start_verifying()
+    try:
+        arrays = read_arrays(weights)
+        with awaiting_values():
+            return _build(config, arrays, custom_objects, compile, path, weights.verify)
+    finally:
+        weights.stop()
+
+
+def _build(config, arrays, custom_objects, compile, path, verify):
+    """The model of a config, with the arrays in their places."""
+    compile_config = config.pop("compile_config", None)
     try:
         model = registry.deserialize(config, custom_objects, printable_name="model")
-    except (KeyError, AttributeError, RecursionError, IndexError) as error:
-        raise FileError(f"{path}: its config cannot be read: {error!r}") from error
+    except (ValueError, ImportError):
+        raise
+    except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
+        raise FileError(f"{path}: the model cannot be built from its config.\n{type(error).__name__}: {error!s:.500}"
+                        ) from error
     if not isinstance(model, Layer):
         raise FileError(f"{path} holds no model but a {type(model).__name__}.")
+    verify()
     if arrays or model.built:
-        fill(model, arrays, path)
+        fill_fresh(model, arrays, path)
+    if compile and compile_config and hasattr(model, "compile_from_config"):
+        with registry.custom_object_scope(custom_objects or {}):
+            model.compile_from_config(compile_config)
+        fill_optimizer(model, arrays, path)
     return model
 
 
@@ -78,5 +103,5 @@ def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mo
     """The object that `serialize_keras_object` (Keras's too) wrote; code in the config is refused in any case."""
     if kwargs:
         raise ValueError(f"deserialize_keras_object: unknown argument {', '.join(map(repr, kwargs))}.")
-    refuse_code("The config", config)
+    check_config("The config", config)
     return registry.deserialize(config, custom_objects)

@@ -1,146 +1,265 @@
 """Files from strangers: everything is checked before it is read, and nothing in a file names what is opened or run."""
 
-import contextlib
 import io
 import json
-import os
 import stat
+import struct
 import tempfile
+import threading
 import zipfile
+import zlib
 
-import numpy as np
+from cornu.saving import hdf5
+from cornu.saving.view import FileError, View
 
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
-_LARGEST_JSON = 256 << 20
-_DEEPEST = 64
+_TRAILER = b"cornu-crc32:"  # after the end of an HDF5 file, where HDF5 does not look; HDF5 drops it when it edits the file
+_DEEPEST = 200
+_MOST_BRACKETS, _MOST_STRINGS = 100_000, 300_000
 
 
-class FileError(ValueError):
-    """A file is damaged, is not what its name says, or holds what is not opened."""
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """A temporary file beside `path`, which takes its place when the block ends without an error."""
-    path = os.path.abspath(os.fspath(path))
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".cornu-")
-    try:
-        os.close(handle)
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets only the owner read
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+# archives --------------------------------------------------------------------------------------------------------
 
 
 def read_members(path) -> dict:
-    """The members of a `.keras` file as bytes, once names and sizes are found harmless."""
+    """The members of a `.keras` file as Views by name, once names, places and sizes are found harmless.
+
+    The checksums of all but the weights are checked already; those of the weights by `Member.verify`.
+    """
+    whole = View.open(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
+        directory = _directory(whole)
+        with zipfile.ZipFile(whole.file) as archive:
+            infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
             if len({i.filename for i in infos}) != len(infos):
                 raise FileError(f"{path}: two members of the file have the same name.")
-            for info in infos:
-                _check_member(path, info)
-            missing = [m for m in _MEMBERS if m not in archive.namelist()]
-            if missing:
-                raise FileError(f"{path} is no .keras file: it lacks {', '.join(missing)}.")
-            return {name: archive.read(name) for name in _MEMBERS}
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zipfile.zlib.error) as error:
+            ends = [i.header_offset for i in infos[1:]] + [directory]
+            found = {i.filename: _member(whole, i, end) for i, end in zip(infos, ends)}
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, zlib.error, struct.error, ValueError,
+            OverflowError) as error:
+        if isinstance(error, FileError):
+            raise
         raise FileError(f"{path} is damaged, or no .keras file: {error}") from None
+    missing = [m for m in _MEMBERS if m not in found]
+    if missing:
+        raise FileError(f"{path} is no .keras file: it lacks {', '.join(missing)}.")
+    for name, member in found.items():
+        if name != _MEMBERS[-1]:
+            member.verify()
+    return found
 
 
-def _check_member(path, info) -> None:
-    if info.filename.startswith("assets/"):
-        raise FileError(f"{path} has assets ({info.filename!r:.80}), which cornu does not read yet.")
-    if info.filename not in _MEMBERS:
-        raise FileError(f"{path} has the member {info.filename!r:.80}, which no .keras file has.")
-    if stat.S_ISLNK(info.external_attr >> 16):
-        raise FileError(f"{path}: its member {info.filename} is a link.")
-    limit = _LARGEST_JSON if info.filename.endswith(".json") else 1 << 62
-    if info.file_size > min(limit, 100 * info.compress_size + (1 << 20)):
-        raise FileError(f"{path}: its member {info.filename} says that it unpacks to {info.file_size} bytes from "
+def _directory(whole) -> int:
+    """Where the list of the archive's members begins; it must end the file, and be short enough to be read."""
+    if whole.size < 22 or whole.read(0, 4) != b"PK\3\4":
+        raise FileError(f"{whole.shown} is damaged, or no .keras file: it does not begin as zip archives do.")
+    end = whole.read(whole.size - 22, 22)
+    if end[:4] != b"PK\5\6":
+        raise FileError(f"{whole.shown} is cut short, or no .keras file: it does not end as zip archives do.")
+    size, start = struct.unpack_from("<II", end, 12)
+    at = whole.size - 22
+    if at > 76 and whole.read(at - 20, 4) == b"PK\6\7":
+        at -= 76
+        size, start = struct.unpack_from("<QQ", whole.read(at, 56), 40)
+    if size > 1 << 20:
+        raise FileError(f"{whole.shown} has a list of members of {size} bytes, which no .keras file has.")
+    if start + size != at:
+        raise FileError(f"{whole.shown} is damaged: its list of members is not where it says.")
+    return start
+
+
+class Member(View):
+    """A member of an archive, or a file with a checksum at its end."""
+
+    __slots__ = ("crc", "_thread", "_wrong")
+
+    def __init__(self, file, start, size, shown, crc):
+        super().__init__(file, start, size, shown)
+        self.crc, self._thread, self._wrong = crc, None, False
+
+    def start_verifying(self) -> None:
+        """Check the checksum beside what else goes on, up to `verify`; the file must be a real one."""
+        def check():
+            try:
+                own = View.open(self.file.name)
+                self._wrong = own.part(self.start, self.size).crc32() != self.crc
+            except (OSError, FileError):
+                self._wrong = True
+
+        if self.crc is not None and isinstance(self.file, io.FileIO) and isinstance(self.file.name, str):
+            self._thread = threading.Thread(target=check)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Wait until `start_verifying` is done; whoever does not come to `verify` calls this."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def verify(self) -> None:
+        """Raise FileError where the checksum does not fit."""
+        if self._thread is not None:
+            self.stop()
+        elif self.crc is not None:
+            self._wrong = self.crc32() != self.crc
+        if self._wrong:
+            raise FileError(f"{self.shown} is damaged: its checksum is wrong.")
+        self.crc = None
+
+
+def _member(whole, info, end) -> Member:
+    path, name = whole.shown, info.filename
+    _check_name(path, name)
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        raise FileError(f"{path}: its member {name} is a link or another thing that is no file.")
+    if info.flag_bits & 0x61 or info.compress_type not in (0, 8):
+        raise FileError(f"{path}: its member {name} is encrypted or packed in an unusual way: refused.")
+    if info.orig_filename != name or info.file_size > max(100 * info.compress_size, info.compress_size + (1 << 16)):
+        raise FileError(f"{path}: its member {name} says that it unpacks to {info.file_size} bytes from "
                         f"{info.compress_size}: refused.")
+    head = whole.read(info.header_offset, 30)
+    magic, _, flags, method, *_, length, extra = struct.unpack("<4s5H3I2H", head)
+    start = info.header_offset + 30 + length + extra
+    if magic != b"PK\3\4" or method != info.compress_type or whole.read(info.header_offset + 30, length) != \
+            name.encode("utf-8" if flags & 0x800 else "cp437") or start + info.compress_size > end:
+        raise FileError(f"{path}: its member {name} is not what the list of members says.")
+    if name.endswith(".json") and info.file_size > info.compress_size + (16 << 20):
+        raise FileError(f"{path}: its member {name} says that it unpacks to {info.file_size} bytes: refused.")
+    if method == 0:
+        if info.file_size != info.compress_size:
+            raise FileError(f"{path}: its member {name} has two sizes.")
+        return Member(whole.file, whole.start + start, info.file_size, path, info.CRC)
+    return _unpacked(whole.part(start, info.compress_size), info)
 
 
-def read_json(path, data: bytes) -> dict:
-    """A member's JSON; FileError for anything but a dict of reasonable depth."""
+def _check_name(path, name) -> None:
+    parts = name.split("/")
+    if name in _MEMBERS:
+        return
+    if parts[0] != "assets" or any(p in ("", ".", "..") or not p.isprintable() or "\\" in p or ":" in p for p in parts):
+        raise FileError(f"{path} has the member {name!r:.80}, which no .keras file has.")
+
+
+def _unpacked(packed, info) -> Member:
+    """A deflated member: small ones in memory, large ones in a temporary file without a name."""
+    file = tempfile.SpooledTemporaryFile(1 << 20)
+    inflate, left, at = zlib.decompressobj(-15), info.file_size, 0
+    while not inflate.eof:
+        data = inflate.unconsumed_tail
+        if not data:
+            count = min(1 << 20, packed.size - at)
+            data, at = packed.read(at, count), at + count
+        piece = inflate.decompress(data, 1 << 20)
+        if not piece and not data and not inflate.eof:
+            break
+        left -= len(piece)
+        if left < 0:
+            break
+        file.write(piece)
+    if left or not inflate.eof or inflate.unused_data or at < packed.size:
+        raise FileError(f"{packed.shown}: its member {info.filename} does not unpack to the size that it states.")
+    return Member(file, 0, info.file_size, packed.shown, info.CRC)
+
+
+# JSON --------------------------------------------------------------------------------------------------------------
+
+
+def read_json(path, data) -> dict:
+    """JSON (bytes, text or a View) as a dict; FileError for anything else, or for what would fill the memory."""
+    data = data.read() if isinstance(data, View) else data
+    data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    size, widest = len(data), max(data, default=0)
+    if data.count(b"{") + data.count(b"[") > _MOST_BRACKETS or data.count(b'"') // 2 > _MOST_STRINGS + size // 16 \
+            or (4 if widest >= 0xF0 else 2 if widest >= 0xC4 else 1) * size > size + (24 << 20):
+        raise FileError(f"{path}: its JSON of {size} bytes has more parts than that of any model.")
+
+    def once(pairs):
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a key that is there twice")
+        return found
+
     try:
-        value = json.loads(data)
+        data = data.decode()  # the bytes need not stay beside the text
+        value = json.loads(data, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: its JSON cannot be read: {str(error) or 'nested too deeply'}") from None
+        raise FileError(f"{path}: its JSON cannot be read: "
+                        f"{'nested too deeply' if isinstance(error, RecursionError) else str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise FileError(f"{path}: its JSON is a {type(value).__name__}, not an object.")
     return value
 
 
-def refuse_code(path, config) -> None:
-    """FileError where a config carries a lambda's bytecode."""
-    stack = [config]
+def check_config(path, config) -> None:
+    """FileError where a config carries code, a path to open, or names that are none."""
+    stack = [(config, 0)]
     while stack:
-        item = stack.pop()
+        item, depth = stack.pop()
+        if depth > _DEEPEST:
+            raise FileError(f"{path}: its config is nested more than {_DEEPEST} deep.")
         if isinstance(item, dict):
-            if item.get("class_name") == "__lambda__":
-                raise FileError(f"{path} holds the bytecode of a Lambda layer, which is never run.\nWrite the function "
-                                "anew under a name, register it with @cornu.saving.register_keras_serializable(), "
-                                "rebuild the model and load its weights.")
-            stack += item.values()
+            _check_entry(path, item)
+            stack += [(value, depth + 1) for value in item.values() if isinstance(value, (dict, list))]
         elif isinstance(item, list):
-            stack += item
+            stack += [(value, depth + 1) for value in item if isinstance(value, (dict, list))]
 
 
-def read_arrays(source, shown) -> dict:
-    """Every dataset of an HDF5 file by path, as NumPy arrays; `source` is bytes or a path.
+def _check_entry(path, item) -> None:
+    kind, config = item.get("class_name"), item.get("config")
+    inner = config if isinstance(config, dict) else {}
+    code = [inner.get(k) for k in ("function", "output_shape", "mask")] if kind == "Lambda" else []
+    if kind == "__lambda__" or any(isinstance(c, list) and c and isinstance(c[0], str) for c in code) or \
+            "lambda" in [inner.get(k) for k in ("function_type", "output_shape_type", "mask_type") if kind == "Lambda"]:
+        raise FileError(f"{path} holds the bytecode of a Lambda layer, which is never run.\nWrite the function "
+                        "anew under a name, register it with @cornu.saving.register_keras_serializable(), "
+                        "rebuild the model and load its weights.")
+    for name, owner in (("class_name", item), ("module", item), ("registered_name", item), ("name", inner)):
+        value = owner.get(name)
+        if (kind is not None or owner is not item) and value is not None and "config" in item and (
+                not isinstance(value, str) or len(value) > 1000 or "\0" in value):
+            raise FileError(f"{path}: `{name}` in its config is no name: {value!r:.80}")
+    for name in ("vocabulary", "idf_weights"):
+        if isinstance(inner.get(name), str):
+            raise FileError(f"{path} names a file to open, {name}={inner[name]!r:.100}: no path in a file is ever opened.\n"
+                            "Make the layer from the file yourself, or save the model with the words in it.")
 
-    Only plain datasets that lie in the file itself are read: no soft or external links, no external storage, no
-    virtual datasets, no filters, and none that says it is larger than the file.
-    """
-    import h5py
 
-    size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-    found = {}
+refuse_code = check_config
+
+
+# HDF5 --------------------------------------------------------------------------------------------------------------
+
+
+def open_weights(path) -> View:
+    """An HDF5 file as a View, checked against its checksum where it has one at its end."""
+    whole = View.open(path)
+    size = len(_TRAILER) + 8
+    end = whole.read(whole.size - size, size) if whole.size >= size else b""
+    if not end.startswith(_TRAILER):
+        return Member(whole.file, 0, whole.size, path, None)
     try:
-        with h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r") as file:
-            _walk(file, "", found, set(), size, shown, h5py, 0)
-    except FileError:
-        raise
-    except Exception as error:  # h5py raises nearly every kind for damaged files
-        raise FileError(f"{shown} is damaged, or no HDF5 file: {error}") from None
-    return found
+        crc = int(end[len(_TRAILER):], 16)
+    except ValueError:
+        crc = -1  # fits nothing
+    return Member(whole.file, 0, whole.size - size, path, crc)
 
 
-def _walk(group, prefix, found, seen, size, shown, h5py, depth) -> None:
-    key = h5py.h5o.get_info(group.id).addr
-    if key in seen or depth > _DEEPEST:
-        raise FileError(f"{shown}: group {prefix or '/'!r} holds itself, or lies too deep.")
-    seen.add(key)
-    for name in group:
-        path = f"{prefix}{name}"
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise FileError(f"{shown}: {path!r} is a link to elsewhere, which is not followed.")
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _walk(item, path + "/", found, seen, size, shown, h5py, depth + 1)
-            continue
-        if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external or item.id.get_create_plist().get_nfilters():
-            raise FileError(f"{shown}: {path!r} is no plain dataset (virtual, external or packed): refused.")
-        if item.dtype.kind not in "fiubV" or item.dtype.hasobject or item.dtype.fields or item.nbytes > size:
-            raise FileError(f"{shown}: {path!r} says that it is {item.shape} of {item.dtype}, which is no weight "
-                            f"or does not fit into the file's {size} bytes.")
-        found[path] = _array(item)
+def trailer(crc: int) -> bytes:
+    """What is written after the end of an HDF5 file, so that a damaged one is known."""
+    return _TRAILER + b"%08x" % crc
 
 
-def _array(item):
-    value = np.asarray(item[()])
-    if value.dtype.kind == "V":
-        import ml_dtypes
+def read_h5(source, shown=None) -> hdf5.Group:
+    """The groups, arrays and attributes of an HDF5 file; nothing but the structure is in memory yet.
 
-        name = item.attrs.get("dtype", "bfloat16")
-        value = value.view({"bfloat16": ml_dtypes.bfloat16, "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
-                            "float8_e5m2": ml_dtypes.float8_e5m2}[name])
-    return value
+    Args:
+        source: a View, bytes or a path.
+        shown: the file's name for errors.
+    """
+    if isinstance(source, bytes):
+        source = View(io.BytesIO(source), 0, len(source), shown or "These bytes")
+    return hdf5.read_file(source if isinstance(source, View) else open_weights(source))
+
+
+def read_arrays(source, shown=None) -> dict:
+    """Every array of an HDF5 file by its path, to be read when it is asked for (see `hdf5.Stored`)."""
+    return read_h5(source, shown).arrays()

@@ -2,13 +2,18 @@
 
 import dataclasses
 import os
+import zlib
 
 import numpy as np
 
 from cornu import names
+from cornu.files import writing
 from cornu.layers.layer import Layer
 from cornu.optimizers import Optimizer
-from cornu.saving.safe import FileError, read_arrays, replacing
+from cornu.saving.hdf5 import Stored
+from cornu.saving.hdf5_write import as_bytes, laid_out
+from cornu.saving.safe import open_weights, read_arrays, read_members, trailer
+from cornu.saving.view import FileError
 
 _SKIPPED = frozenset(("graph", "_operations", "_stack", "_compiled_calls", "_graph_seeds", "_inbound_nodes", "_told",
                       "_losses", "_compile_told", "_steps", "_loss", "_metrics_compiled", "_loss_tracker", "_kept_parts"))
@@ -69,30 +74,34 @@ def _attributes(item) -> list:
 
 
 def weights_of(root) -> dict:
-    """Every weight by its path in the file, as NumPy arrays, and each group's object."""
+    """Every weight by its path in the file, and each group's name."""
     arrays, groups = {}, {}
     for path, holder in holders(root).items():
         store: dict = {}
         holder.save_own_variables(store)
         groups[f"{path}vars"] = getattr(holder, "name", "")
         for key, value in store.items():
-            arrays[f"{path}vars/{key}"] = np.asarray(getattr(value, "raw", value))
+            value = getattr(value, "raw", value)
+            arrays[f"{path}vars/{key}"] = value if hasattr(value, "dtype") else np.asarray(value)
     return {"arrays": arrays, "groups": groups}
 
 
-def write_h5(root, path) -> None:
-    """Write the weights of a model into an HDF5 file at `path`."""
-    import h5py
-
+def layout(root) -> tuple[int, list]:
+    """The size and the content of an HDF5 file with the weights of a model."""
     told = weights_of(root)
-    with h5py.File(path, "w") as file:
-        for group, name in told["groups"].items():
-            file.create_group(group).attrs["name"] = name
-        for key, value in told["arrays"].items():
-            special = value.dtype.name if value.dtype.kind == "V" or value.dtype.name.startswith(("bf", "float8")) else None
-            data = file.create_dataset(key, data=value.view(f"V{value.dtype.itemsize}") if special else value)
-            if special:
-                data.attrs["dtype"] = special
+    return laid_out({group: {"name": name} for group, name in told["groups"].items()}, told["arrays"])
+
+
+def write_h5(root, path) -> None:
+    """Write the weights of a model into an HDF5 file at `path`, whole or not at all."""
+    _, content = layout(root)
+    with writing(path) as file:
+        crc = 0
+        for piece in content:
+            data = as_bytes(piece)
+            crc = zlib.crc32(data, crc)
+            file.write(data)
+        file.write(trailer(crc))
 
 
 def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, **kwargs) -> None:
@@ -110,8 +119,7 @@ def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, *
     refuse_overwriting(path, overwrite)
     if not model.built:
         raise ValueError(f"Model {model.name!r} is not built, so it has no weights to save. Call it on data first.")
-    with replacing(path) as temporary:
-        write_h5(model, temporary)
+    write_h5(model, path)
 
 
 def refuse_overwriting(path, overwrite) -> None:
@@ -128,30 +136,85 @@ def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = Tr
         skip_mismatch: leave alone what does not fit; the report says what.
         strict: raise ValueError when a path is in the file or the model only; otherwise the report says so.
     """
-    from cornu.saving.safe import read_members
-
     path = os.fspath(filepath)
     if kwargs:
         raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not supported (by_name is for Keras 2 files).")
     if path.endswith(".keras"):
-        arrays = read_arrays(read_members(path)["model.weights.h5"], path)
+        source = read_members(path)["model.weights.h5"]
     elif path.endswith(".weights.h5"):
-        arrays = read_arrays(path, path)
+        source = open_weights(path)
     else:
         raise ValueError(f"load_weights reads .weights.h5 and .keras files. Received: {path!r}")
-    return fill(model, arrays, path, strict and not skip_mismatch, skip_mismatch)
+    source.start_verifying()
+    return fill(model, read_arrays(source, path), path, strict and not skip_mismatch, skip_mismatch, source.verify)
 
 
-def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = False) -> LoadReport:
-    """Put arrays into a model by path; on any error the model is as it was."""
+def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = False, verify=None) -> LoadReport:
+    """Put arrays into a model by path; on any error the model is as it was.
+
+    All that is needed is read, and `verify` called, before the first weight changes.
+    """
     if not model.built:
         raise ValueError(f"Model {model.name!r} is not built, so its weights do not exist yet. Call it on data first.")
+    todo, report = match(model, arrays, shown, skip_mismatch)
+    _refuse_leftovers(model, report, shown, strict)
+    for _, store in todo:
+        for value in store.values():
+            if isinstance(value, Stored):
+                value.load()
+    if verify is not None:
+        verify()
+    old = [(v, v.raw) for h, _ in todo for v in (h.variables if isinstance(h, Optimizer) else h.weights)]
+    try:
+        for holder, store in todo:
+            holder.load_own_variables(store)
+    except Exception as error:
+        for variable, value in old:
+            variable.assign(value)
+        raise FileError(f"{shown} could not be loaded; the model is as it was: {error}") from error
+    return report
+
+
+def fill_fresh(model, arrays: dict, shown) -> None:
+    """`fill` for a model that nobody has seen yet: one array at a time, as there is nothing to go back to."""
+    todo, report = match(model, arrays, shown)
+    _refuse_leftovers(model, report, shown, True)
+    _load(todo, shown)
+
+
+def fill_optimizer(model, arrays: dict, shown) -> None:
+    """Put an optimizer's state from a file into a model that nobody has seen yet."""
+    store = {k.removeprefix("optimizer/vars/"): v for k, v in arrays.items() if k.startswith("optimizer/vars/")}
+    if store and model.optimizer is not None:
+        _load([(model.optimizer, store)], shown)
+
+
+def _load(todo, shown) -> None:
+    try:
+        for holder, store in todo:
+            holder.load_own_variables(store)
+    except Exception as error:
+        raise FileError(f"{shown} could not be loaded: {error}") from error
+
+
+def _refuse_leftovers(model, report, shown, strict) -> None:
+    if strict and (report.unused or report.unfilled):
+        raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load "
+                         f"what fits.\n{report}")
+
+
+def match(model, arrays: dict, shown, skip_mismatch: bool = False) -> tuple[list, LoadReport]:
+    """Which holder takes which arrays, as pairs, and what is left over. Raises ValueError for a wrong shape."""
+    by_place: dict = {}
+    for path, value in arrays.items():
+        place, _, key = path.rpartition("/")
+        by_place.setdefault(place, {})[key] = value
     todo, unused, unfilled = [], set(arrays), []
     optimizer = getattr(model, "optimizer", None)
     for path, holder in holders(model).items():
         prefix, own = f"{path}vars/", {}
         holder.save_own_variables(own)
-        store = {k[len(prefix):]: v for k, v in arrays.items() if k.startswith(prefix) and "/" not in k[len(prefix):]}
+        store = by_place.get(f"{path}vars", {})
         if isinstance(holder, Optimizer):
             unused -= {prefix + k for k in store}
             if store and holder is optimizer:  # an inner optimizer's state is in the outer one's already
@@ -165,20 +228,5 @@ def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = 
         unfilled += [prefix + k for k in own if k not in store or k in wrong]
         if store and store.keys() == own.keys() and not wrong:
             todo.append((holder, store))
-    report = LoadReport(sorted(k for k in unused if not k.startswith("optimizer/")), sorted(unfilled))
-    if strict and (report.unused or report.unfilled):
-        raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load "
-                         f"what fits.\n{report}")
-    _assign(todo, shown)
-    return report
+    return todo, LoadReport(sorted(k for k in unused if not k.startswith("optimizer/")), sorted(unfilled))
 
-
-def _assign(todo, shown) -> None:
-    old = [(v, v.raw) for h, _ in todo for v in (h.variables if isinstance(h, Optimizer) else h.weights)]
-    try:
-        for holder, store in todo:
-            holder.load_own_variables(store)
-    except Exception as error:
-        for variable, value in old:
-            variable.assign(value)
-        raise FileError(f"{shown} could not be loaded; the model is as it was: {error}") from error
