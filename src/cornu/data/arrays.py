@@ -140,13 +140,15 @@ def is_text(array) -> bool:
 
 
 def from_numbers(part):
-    """Nested lists of plain numbers as one array; everything else as it is."""
+    """Nested lists of plain numbers or strings as one array, also in a dict; everything else as it is."""
+    if isinstance(part, dict):
+        return {k: from_numbers(v) for k, v in part.items()}
     inner = part
     while isinstance(inner, (list, tuple)) and inner:
         inner = inner[0]
-    if inner is not part and isinstance(inner, (bool, int, float)):
+    if inner is not part and isinstance(inner, (bool, int, float, str, bytes)):
         try:
-            return np.asarray(part)
+            return np.asarray(part, object if isinstance(inner, (str, bytes)) else None)
         except ValueError:
             pass  # lists of several lengths: as_array will say so
     return part

@@ -28,7 +28,10 @@ from cornu.layers.pooling import (
     AvgPool1D, AvgPool2D, AvgPool3D, GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalAvgPool1D,
     GlobalAvgPool2D, GlobalAvgPool3D
 )
-from cornu.layers.preprocessing import Rescaling
+from cornu.layers.preprocessing import (
+    CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup, Normalization, Rescaling, StringLookup,
+    TextVectorization
+)
 from cornu.layers.regularization import (
     Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianNoise, GaussianDropout, AlphaDropout,
     ActivityRegularization

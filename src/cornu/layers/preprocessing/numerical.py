@@ -1,10 +1,16 @@
 """Numbers to numbers: another scale, and bins."""
 
+import warnings
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import config, registry
+from cornu import check, config, registry
 from cornu.layers.layer import Layer
+from cornu.layers.parts import called
+from cornu.layers.preprocessing.categorical import encode_traced
+from cornu.layers.preprocessing.host import Adaptable, check_mode, host_array, is_text, refuse_sparse
 
 
 class Rescaling(Layer):
@@ -45,3 +51,262 @@ def _factors(name: str, value):
     except (TypeError, ValueError):
         raise ValueError(f"Rescaling: argument `{name}` must be a number or a list of them. Received: {value!r}") from None
     return value
+
+
+class Normalization(Adaptable, Layer):
+    """`(inputs - mean) / sqrt(variance)`, with the mean and variance of each feature.
+
+    Args:
+        axis: the axes that keep a mean and variance for each of their places; None for one of all values.
+        mean, variance: both, where they are known; else `adapt` learns them from data.
+        invert: compute `inputs * sqrt(variance) + mean` instead.
+
+    Not adapted, it changes nothing: called so, it warns; `fit` refuses it. Raises ValueError where only one of mean and
+    variance is given, or where they or the axes do not fit the input.
+
+    >>> layer = Normalization(axis=None)
+    >>> layer.adapt(np.array([1.0, 2.0, 3.0]))
+    >>> layer(np.array([2.0]))
+    Array([0.], dtype=float32)
+    """
+
+    def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+        if not all(isinstance(a, int) for a in self.axis):
+            raise ValueError(f"Normalization: argument `axis` must be an integer, several, or None. Received: {axis!r}")
+        self.invert, self.supports_masking = invert, True
+        self.input_mean, self.input_variance = registry.deserialize(mean), registry.deserialize(variance)
+        if (mean is None) != (variance is None):
+            raise ValueError("Normalization: `mean` and `variance` must both be given, or neither. "
+                             f"Received: mean={mean!r:.60}, variance={variance!r:.60}")
+        if mean is not None:
+            if np.shape(self.input_mean) != np.shape(self.input_variance):
+                raise ValueError("Normalization: `mean` and `variance` must have the same shape. They have "
+                                 f"{np.shape(self.input_mean)} and {np.shape(self.input_variance)}.")
+            if np.any(np.asarray(self.input_variance) < 0):
+                raise ValueError(f"Normalization: `variance` is never negative. Received: {variance!r:.60}")
+        self._adapted = mean is not None
+
+    def _config_value(self, name):
+        value = getattr(self, f"input_{name}" if name in ("mean", "variance") else name)
+        return np.asarray(value, "float64").tolist() if name in ("mean", "variance") and value is not None else value
+
+    def build(self, input_shape):
+        rank = len(input_shape)
+        if any(not -rank <= a < rank for a in self.axis):
+            raise ValueError(f"{called(self)}: axis={self.axis} is out of range for inputs of shape {tuple(input_shape)}.")
+        self._kept = tuple(sorted(a % rank for a in self.axis))
+        if any(input_shape[a] is None for a in self._kept):
+            raise ValueError(f"{called(self)}: the sizes along axis={self.axis} must be known; the input has shape "
+                             f"{tuple(input_shape)}.")
+        self._reduced = tuple(a for a in range(rank) if a not in self._kept)
+        self._broadcast = tuple(input_shape[a] if a in self._kept else 1 for a in range(rank))
+        shape = tuple(input_shape[a] for a in self._kept)
+        if self.input_mean is None:
+            self.adapt_mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
+            self.adapt_variance = self.add_weight(shape, "ones", trainable=False, name="variance")
+            self.count = self.add_weight((), "zeros", dtype="int32", trainable=False, name="count")  # Keras's files have it
+        else:
+            try:
+                self._given = [np.broadcast_to(np.asarray(v, "float32"), shape)
+                               for v in (self.input_mean, self.input_variance)]
+            except ValueError:
+                raise ValueError(f"{called(self)}: `mean` has shape {np.shape(self.input_mean)}; for inputs of shape "
+                                 f"{tuple(input_shape)} and axis={self.axis} it must fit {shape}.") from None
+
+    mean = property(lambda self: self._moment(0))
+    variance = property(lambda self: self._moment(1))
+
+    def _moment(self, which: int):
+        """The mean or the variance, in a shape that fits the inputs; None before the layer is built."""
+        if not self.built:
+            return None
+        value = (self.adapt_mean, self.adapt_variance)[which].value if self.input_mean is None else self._given[which]
+        return jnp.reshape(value, self._broadcast)
+
+    def call(self, inputs):
+        if not isinstance(inputs, jax.core.Tracer):
+            self._warn_unless_adapted()
+        inputs = jnp.asarray(inputs, self.compute_dtype)
+        mean, scale = (jnp.asarray(v, self.compute_dtype) for v in (self.mean, jnp.sqrt(self.variance)))
+        scale = jnp.maximum(scale, config.epsilon())
+        return inputs * scale + mean if self.invert else (inputs - mean) / scale
+
+    # adapt -----------------------------------------------------------------------------------------------------------
+
+    def _check_adaptable(self):
+        if self.input_mean is not None:
+            raise ValueError(f"{called(self)} was given its mean and variance, so there is nothing to adapt.")
+
+    def reset_state(self) -> None:
+        """Forget what was learnt."""
+        self._samples, self._adapted = 0, False
+        if self.built and self.input_mean is None:
+            self.adapt_mean.assign(np.zeros(self.adapt_mean.shape))
+            self.adapt_variance.assign(np.ones(self.adapt_variance.shape))
+
+    def update_state(self, data) -> None:
+        """Take a batch into the mean and variance, in float64 (Chan, Golub and LeVeque, 1979)."""
+        data = _numbers(data, self)
+        if not self.built:
+            self.build(data.shape)
+            if data.ndim == 1 and self._kept:
+                warnings.warn(f"{called(self)}: the data has shape {data.shape}, so with axis={self.axis} each value is a "
+                              "feature of its own, with variance 0. Pass axis=None, or data of shape (samples, 1).",
+                              stacklevel=4)
+        if data.ndim != len(self._broadcast) or any(
+                data.shape[a] != self._broadcast[a] for a in self._kept):
+            raise ValueError(f"{called(self)}: data of shape {data.shape} does not fit the shape {self._broadcast} that it "
+                             "was built for.")
+        samples = int(np.prod([data.shape[a] for a in self._reduced]))
+        if not samples:
+            return
+        mean, variance = data.mean(self._reduced, dtype="float64"), data.var(self._reduced, dtype="float64")
+        if getattr(self, "_samples", 0):
+            share = samples / (samples + self._samples)
+            old_mean, old_variance = self._running
+            difference, merged = mean - old_mean, old_mean + (mean - old_mean) * share
+            mean, variance = merged, old_variance * (1 - share) + variance * share + difference**2 * share * (1 - share)
+        self._samples, self._running = getattr(self, "_samples", 0) + samples, (mean, variance)
+
+    def finalize_state(self) -> None:
+        """Make what `update_state` took in the layer's mean and variance."""
+        if getattr(self, "_samples", 0):
+            self.adapt_mean.assign(self._running[0])
+            self.adapt_variance.assign(self._running[1])
+            self._adapted = True
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self._adapted = True
+
+    def _learnt(self) -> bool:
+        self._adapted = self._adapted or bool(np.any(np.asarray(self.adapt_mean.raw)) or
+                                              np.any(np.asarray(self.adapt_variance.raw) != 1))
+        return self._adapted
+
+    def _warn_unless_adapted(self) -> None:
+        if not self._adapted and not self._learnt():
+            warnings.warn(f"{called(self)} is not adapted yet, so it changes nothing. Call adapt(data) first.", stacklevel=4)
+
+    def check_ready(self) -> None:
+        """Raise ValueError before training where nothing was learnt yet."""
+        if not self._adapted and not self._learnt():
+            raise ValueError(f"{called(self)} is not adapted yet, so it would change nothing. Call adapt(data) on it before "
+                             "fit, or pass mean and variance.")
+
+
+class Discretization(Adaptable, Layer):
+    """Numbers as the indices of the bins they fall into, or as encodings of these indices.
+
+    Args:
+        bin_boundaries: where a bin ends and the next one begins: `[0., 1.]` gives the bins below 0, [0, 1), and from 1 on.
+        num_bins: how many bins `adapt` makes, of about as many values each; instead of `bin_boundaries`.
+        epsilon: the share of the values by which a boundary may be off; smaller is slower and more exact.
+        output_mode: "int", "one_hot", or "multi_hot" or "count" over the last axis.
+        sparse: must be False: tensors are dense.
+
+    NaN falls into the last bin. Raises ValueError for boundaries that do not rise, and when called before `adapt`.
+
+    >>> Discretization([0.0, 1.0])(np.array([-1.0, 0.5, 2.0]))
+    Array([0, 1, 2], dtype=int32)
+    """
+
+    _not_in_config = frozenset(("trainable",))  # Keras's constructor does not take it
+
+    def __init__(self, bin_boundaries=None, num_bins=None, epsilon=0.01, output_mode="int", sparse=False, dtype=None,
+                 name=None):
+        super().__init__(dtype=dtype, name=name)
+        if (bin_boundaries is None) == (num_bins is None):
+            raise ValueError("Discretization: pass either `bin_boundaries` or `num_bins`. Received: "
+                             f"bin_boundaries={bin_boundaries!r:.60}, num_bins={num_bins!r}")
+        self.num_bins = None if num_bins is None else check.positive("num_bins", num_bins, "Discretization")
+        self.epsilon = check.between("epsilon", epsilon, 1e-9, 1.0, "Discretization")
+        self.output_mode = check_mode(output_mode, ("int", "one_hot", "multi_hot", "count"), "Discretization")
+        self.sparse, self.supports_masking = refuse_sparse(sparse, "Discretization"), True
+        self.bin_boundaries = None if bin_boundaries is None else self._rising(bin_boundaries)
+        self.summary = np.zeros((2, 0), "float32")
+
+    def _rising(self, boundaries) -> list:
+        try:
+            values = np.asarray(boundaries, "float64").reshape(-1)
+        except (TypeError, ValueError):
+            values = np.array([np.nan])
+        if np.isnan(values).any() or (np.diff(values) < 0).any():
+            raise ValueError(f"Discretization: argument `bin_boundaries` must be numbers that rise. Received: {boundaries!r:.80}")
+        return [b.item() if hasattr(b, "item") else b for b in boundaries]
+
+    @classmethod
+    def from_config(cls, config):  # the config of an adapted layer has both num_bins and what was learnt
+        learnt = config.get("bin_boundaries") if config.get("num_bins") is not None else None
+        layer = super().from_config(config if learnt is None else {**config, "bin_boundaries": None})
+        layer.bin_boundaries = layer.bin_boundaries if learnt is None else layer._rising(learnt)
+        return layer
+
+    def call(self, inputs):
+        if self.bin_boundaries is None:
+            raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) first, or pass bin_boundaries.")
+        bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), jnp.asarray(inputs, "float32"), side="right")
+        return bins.astype("int32") if self.output_mode == "int" else encode_traced(
+            bins, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype)
+
+    def compute_output_spec(self, inputs, **kwargs):
+        """As inferred; with as many bins as were asked for, as long as `adapt` has not made them."""
+        if self.bin_boundaries is not None or self.num_bins is None:
+            return super().compute_output_spec(inputs, **kwargs)
+        self.bin_boundaries = list(range(self.num_bins - 1))
+        try:
+            return super().compute_output_spec(inputs, **kwargs)
+        finally:
+            self.bin_boundaries = None
+
+    # adapt -----------------------------------------------------------------------------------------------------------
+
+    def _check_adaptable(self):
+        if self.num_bins is None:
+            raise ValueError(f"{called(self)} was given its bin_boundaries. Pass num_bins instead to adapt it.")
+
+    def reset_state(self) -> None:
+        """Forget what was learnt."""
+        if self.num_bins is not None:
+            self.bin_boundaries, self.summary = None, np.zeros((2, 0), "float32")
+
+    def update_state(self, data) -> None:
+        """Take a batch into the summary: values in order, and for how many values each of them stands."""
+        self._check_adaptable()
+        values = np.sort(_numbers(data, self).astype("float32").reshape(-1))
+        stride = max(len(values) * self.epsilon, 1.0)  # one value is kept for so many
+        kept = values[int(stride) - 1::int(stride)]
+        batch = np.stack([kept, np.full(kept.shape, stride, "float32")])
+        merged = np.concatenate([self.summary, batch], axis=1)
+        self.summary = _thinned(merged[:, np.argsort(merged[0], kind="stable")], self.epsilon)
+
+    def finalize_state(self) -> None:
+        """Make the bins from what `update_state` took in."""
+        if self.num_bins is not None and self.summary.size:
+            self.bin_boundaries = [float(v) for v in _thinned(self.summary, 1.0 / self.num_bins)[0, :-1]]
+
+    def check_ready(self) -> None:
+        """Raise ValueError before training where there are no bins yet."""
+        if self.bin_boundaries is None:
+            raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) on it before fit, or pass bin_boundaries.")
+
+
+def _thinned(summary: np.ndarray, share: float) -> np.ndarray:
+    """A summary with one value for every share of the weight, by interpolation; a summary that is short stays as it is."""
+    values, weights = summary
+    if len(values) * share < 1:
+        return summary
+    heaped = weights.cumsum()
+    marks = share + np.arange(0.0, 1.0, share)
+    at = np.interp(marks, heaped / heaped[-1], heaped)
+    return np.stack([np.interp(marks, heaped / heaped[-1], values), np.diff(at, prepend=0)]).astype("float32")
+
+
+def _numbers(data, layer) -> np.ndarray:
+    array = host_array(data, layer)
+    if is_text(array) or array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float16"):
+        raise ValueError(f"{called(layer)} takes numbers; the data has dtype {array.dtype}. For strings there are StringLookup, "
+                         "Hashing and TextVectorization.")
+    return array
