@@ -22,8 +22,8 @@ class Rescaling(Layer):
 
     Raises ValueError for what is neither a number nor a list of them.
 
-    >>> Rescaling(1 / 255)(np.array([[0, 51, 255]], "uint8"))
-    Array([[0. , 0.2, 1. ]], dtype=float32)
+    >>> Rescaling(1 / 128, offset=-1)(np.array([[0, 64, 192]], "uint8"))
+    Array([[-1. , -0.5,  0.5]], dtype=float32)
     """
 
     def __init__(self, scale, offset=0.0, **kwargs):
