@@ -21,7 +21,6 @@ _MOVED = {
                 "engine.base_layer", "engine.topology"),
     ".models": ("engine.training", "engine.sequential", "engine.functional"),
     ".utils": ("utils.np_utils", "utils.generic_utils", "utils.vis_utils", "utils.data_utils", "utils.layer_utils"),
-    ".optimizers": ("optimizers.legacy",),
 }
 
 

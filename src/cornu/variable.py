@@ -327,8 +327,13 @@ class Variable:
 
     def assign(self, value):
         """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
-        value = getattr(value, "raw", value)
-        value = own_array(value, self._value.dtype)
+        return self._write(self._kept(getattr(value, "raw", value)))
+
+    def _kept(self, value):
+        """The value in the form in which it is stored."""
+        return own_array(value, self._value.dtype)
+
+    def _write(self, value):
         if value.shape != self._value.shape:
             raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(value.shape)} "
                              "cannot be assigned to it.")
@@ -393,7 +398,7 @@ class Variable:
         return copy
 
     def __repr__(self):
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self._value.dtype.name}>"
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
 
 
 def _operator(name):

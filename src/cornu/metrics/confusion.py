@@ -7,7 +7,7 @@ import numpy as np
 from cornu import check
 from cornu.config import epsilon
 from cornu.losses.base import mask_of, same_rank
-from cornu.metrics.metric import Metric, divide, weigh
+from cornu.metrics.metric import PART, Metric, divide, weigh
 from cornu.ops.kit import tensor
 
 COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
@@ -76,9 +76,9 @@ def _histograms(y_pred, right, wrong, thresholds):
     order = np.argsort(thresholds, kind="stable")
     columns = [x.reshape(len(x), -1) for x in (y_pred, right, wrong)]
     bucket = jnp.searchsorted(jnp.asarray(thresholds[order], y_pred.dtype), columns[0])  # how many thresholds lie below
-    which = jnp.arange(columns[0].shape[1])[None]
-    both = jnp.zeros((2, len(thresholds) + 1, columns[0].shape[1]), y_pred.dtype)
-    both = both.at[:, bucket, which].add(jnp.stack(columns[1:]))
+    which, part = jnp.arange(columns[0].shape[1])[None], jnp.arange(len(y_pred))[:, None] // PART
+    both = jnp.zeros((2, -(-len(y_pred) // PART), len(thresholds) + 1, columns[0].shape[1]), y_pred.dtype)
+    both = jnp.sum(both.at[:, part, bucket, which].add(jnp.stack(columns[1:])), axis=1)
     above = jnp.cumsum(both[:, ::-1], axis=1)[:, ::-1][:, 1:][:, np.argsort(order)]
     return above.reshape((2, len(thresholds), *y_pred.shape[1:]))
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from cornu import check
 from cornu.losses.base import mask_of
-from cornu.metrics.metric import Metric, divide, weigh
+from cornu.metrics.metric import PART, Metric, divide, weigh
 from cornu.ops.kit import tensor
 
 
@@ -41,9 +41,10 @@ class _IoUBase(Metric):
         known = (y_true >= 0) & (y_pred >= 0) & (y_true < self.num_classes) & (y_pred < self.num_classes)
         if self.ignore_class is not None:
             known &= y_true != self.ignore_class
-        place = jnp.where(known, y_true, 0), jnp.where(known, y_pred, 0)
-        counts = jnp.zeros_like(self.total_confusion_matrix.raw).at[place].add(jnp.where(known, weights, 0))
-        self.total_confusion_matrix.assign_add(counts)
+        part = jnp.arange(len(weights)) // PART
+        place = part, jnp.where(known, y_true, 0), jnp.where(known, y_pred, 0)
+        counts = jnp.zeros((-(-len(weights) // PART), self.num_classes, self.num_classes), weights.dtype)
+        self.total_confusion_matrix.assign_add(jnp.sum(counts.at[place].add(jnp.where(known, weights, 0)), axis=0))
 
     def _classes(self, y_true, y_pred):
         return (y_true if self.sparse_y_true else jnp.argmax(y_true, axis=self.axis),

@@ -4,9 +4,12 @@ import jax.numpy as jnp
 
 from cornu import context, dtypes, names, registry, tree
 from cornu.losses.base import Loss, align, function_config, lift, mask_of
+from cornu.metrics.tally import Tally
 from cornu.ops.kit import tensor
 from cornu.registry import Configurable
 from cornu.variable import Variable, functional
+
+PART = 2**20  # so many values of a batch are added one by one: float32 does not count beyond 2^24
 
 
 class Metric(Configurable):
@@ -66,14 +69,15 @@ class Metric(Configurable):
     def add_variable(self, shape, initializer=None, dtype=None, aggregation: str = "sum", name: str | None = None):
         """Add a Variable to the state: zeros, or what the initializer (a function or its name) gives.
 
-        16-bit metrics keep their state in 32 bits: sums would stop growing.
+        16-bit metrics keep their state in 32 bits, and sums of floats keep what rounding takes off (see `Tally`).
         """
         if "_own" not in self.__dict__:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before it adds variables.")
         dtype = self.dtype if dtype is None else dtypes.standardize(dtype)
         with context.name_scope(self.name, override=(self.name,)):
-            variable = Variable(initializer or jnp.zeros, shape, _wide(dtype), trainable=False, autocast=False,
-                                aggregation=aggregation, name=name or "variable")
+            kind = Tally if aggregation == "sum" and dtypes.is_float(dtype) else Variable
+            variable = kind(initializer or jnp.zeros, shape, _wide(dtype), trainable=False, autocast=False,
+                            aggregation=aggregation, name=name or "variable")
         self._own.append(variable)
         return variable
 

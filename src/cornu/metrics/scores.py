@@ -144,7 +144,7 @@ class R2Score(Metric):
         spread = jnp.sum(weights * jnp.square(y_true - mean), axis=0)
         self._spread.assign_add(spread + divide(gap**2 * weight * old, total))
         self._mean.assign_add(divide(gap * weight, total))
-        self._weight.assign(total)
+        self._weight.assign_add(weight)
         self._residual.assign_add(jnp.sum(weights * jnp.square(y_true - y_pred), axis=0))
 
     def result(self):
