@@ -274,7 +274,8 @@ def rot90(array, k=1, axes=(0, 1)):
 @op
 def roll(x, shift, axis=None):
     """The values shifted along the axis or axes, the last ones coming in first; None flattens in between."""
-    return jnp.roll(tensor(x), integers(shift), integers(axis))
+    moved = shift if isinstance(shift, jax.core.Tracer) else tuple(shift) if isinstance(shift, (list, tuple)) else integers(shift)
+    return jnp.roll(tensor(x), moved, integers(axis))
 
 
 @op

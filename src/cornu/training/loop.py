@@ -1,6 +1,7 @@
 """The compiled steps of a model, and the one loop that runs them over data."""
 
 import collections
+import contextlib
 import inspect
 import warnings
 
@@ -10,7 +11,7 @@ import numpy as np
 from cornu import data as data_module
 from cornu import dtypes, optimizers, tree
 from cornu.callbacks import Logs
-from cornu.data import ArraySource
+from cornu.data import ArraySource, IterableSource
 from cornu.lowering import prepare_cpu
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import nonfinite
@@ -102,8 +103,10 @@ class Loop(Compiling):
                 optimizer.build(self.trainable_variables)
         if kind == "predict":
             return
-        if not self._is_custom(kind) and y is not None:
-            self._bind_metrics(x, y)
+        if y is not None:
+            own = self._is_custom(kind)  # it may go over self.metrics by hand; what it makes of y is its own affair
+            with contextlib.suppress(*[Exception] * own):
+                self._bind_metrics(x, y)
         logged = self.__dict__.setdefault("_logged", {})
         if kind not in logged and (self._is_custom(kind) or self._has_own_logs()):
             signature = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), (x, y, weight))
@@ -153,6 +156,50 @@ class Loop(Compiling):
 
         infer(update, (targets, y_pred), {}, "metrics")  # metrics that make their variables on first use make them now
 
+    # steps as functions ----------------------------------------------------------------------------------------------
+
+    train_function = test_function = predict_function = None
+
+    def make_train_function(self, force=False):
+        """A function that runs training steps on the next batches of an iterator and returns the last one's logs.
+
+        It takes `steps_per_execution` batches, and is kept as `train_function`. Override it (and return such a function) to
+        run steps otherwise; `fit` calls it then.
+
+        Args:
+            force: make it anew where there is one.
+        """
+        return self._made_function("train", force)
+
+    def make_test_function(self, force=False):
+        """The same for evaluation steps."""
+        return self._made_function("test", force)
+
+    def make_predict_function(self, force=False):
+        """The same for prediction steps; the function returns the last batch's outputs."""
+        return self._made_function("predict", force)
+
+    def _made_function(self, kind: str, force: bool):
+        name = f"{kind}_function"
+        if getattr(self, name) is None or force:
+            def run(iterator):
+                for _, data in zip(range(getattr(self, "steps_per_execution", 1)), iterator):
+                    batch = self._adapt(IterableSource([data]).first())
+                    self._prepare(batch, kind)
+                    output = self._step(kind)(batch)
+                return output
+
+            object.__setattr__(self, name, run)
+        return getattr(self, name)
+
+    def _own_function(self, kind: str):
+        """The step made of a `make_..._function` of the user's own; None where there is none."""
+        name = f"make_{kind}_function"
+        if getattr(type(self), name) is getattr(Loop, name):
+            return None
+        function = getattr(self, name)() or getattr(self, f"{kind}_function")
+        return _Called(lambda batch: _logs(function(iter([_pack(batch)])), kind))
+
     # the loop --------------------------------------------------------------------------------------------------------
 
     def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None, skip=0, last=None):
@@ -160,7 +207,7 @@ class Loop(Compiling):
 
         A resumed epoch goes on after its first `skip` steps; `last` is what they logged.
         """
-        step = self._step(kind)
+        step = self._own_function(kind) or self._step(kind)
         began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
         hears_begin, hears_end = (bool(callbacks.listeners[f"on_{kind}_batch_{edge}"]) for edge in ("begin", "end"))
         flying, output = collections.deque(), last
@@ -176,6 +223,7 @@ class Loop(Compiling):
                     jax.block_until_ready(flying.popleft())
             if kind == "train" and self.stop_training:
                 break
+        self.__dict__.pop("_watched", None)
         if output is None:
             raise ValueError(f"The data gave no batch for {kind}ing: it is empty or used up.")
         return output
@@ -298,6 +346,18 @@ class Loop(Compiling):
             x = x.reshape(x.shape[0], wanted[1])
             return (x, *batch[1:])
         return batch
+
+
+class _Called:
+    """A function of a batch in the place of a Step."""
+
+    jit, guard = False, None
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, batch):
+        return self.function(batch)
 
 
 def _logs(logs, kind: str):
