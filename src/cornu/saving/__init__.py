@@ -6,7 +6,8 @@ from cornu.registry import (
 )
 from cornu.saving.model_file import deserialize_keras_object, load_model, save_model, serialize_keras_object
 from cornu.saving.view import FileError
-from cornu.saving.weights import LoadReport, load_weights, save_weights
+from cornu.saving.weight_files import load_weights, save_weights
+from cornu.saving.weights import LoadReport
 
 __all__ = [
     "CustomObjectScope", "FileError", "LoadReport", "custom_object_scope", "deserialize_keras_object",

@@ -9,7 +9,7 @@ import zipfile
 from cornu import registry
 from cornu.awaiting import awaiting_values
 from cornu.files import writing
-from cornu.layers.layer import Layer
+from cornu.saving import legacy_h5
 from cornu.saving.hdf5_write import as_bytes
 from cornu.saving.safe import check_config, read_arrays, read_json, read_members
 from cornu.saving.view import FileError
@@ -44,7 +44,7 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
 
 
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):
-    """The model in a `.keras` file, with its weights and, if `compile`, its optimizer and compile settings.
+    """The model in a `.keras` or (Keras 2's) `.h5` file, with its weights and, if `compile`, its optimizer and compile settings.
 
     Args:
         filepath: the file.
@@ -55,8 +55,10 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     Raises FileError for a damaged file or one that carries code, ValueError for classes that are not known.
     """
     path = os.fspath(filepath)
+    if path.endswith((".h5", ".hdf5")):
+        return legacy_h5.load_h5(path, custom_objects, compile)
     if os.path.exists(path) and not path.endswith(".keras"):
-        raise ValueError(f"load_model reads .keras files; Keras 2's .h5 is not supported yet. Received: {path!r}")
+        raise ValueError(f"load_model reads .keras and .h5 files. Received: {path!r}")
     members = read_members(path)
     if assets := [name for name in members if name.startswith("assets/")]:
         raise FileError(f"{path} has assets ({assets[0]!r:.80}), which cornu does not read yet.")
@@ -75,15 +77,8 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
 def _build(config, arrays, custom_objects, compile, path, verify):
     """The model of a config, with the arrays in their places."""
     compile_config = config.pop("compile_config", None)
-    try:
-        model = registry.deserialize(config, custom_objects, printable_name="model")
-    except (ValueError, ImportError):
-        raise
-    except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
-        raise FileError(f"{path}: the model cannot be built from its config.\n{type(error).__name__}: {error!s:.500}"
-                        ) from error
-    if not isinstance(model, Layer):
-        raise FileError(f"{path} holds no model but a {type(model).__name__}.")
+    with registry.custom_object_scope(custom_objects or {}):
+        model = legacy_h5.build_model(path, lambda: config)
     verify()
     if arrays or model.built:
         fill_fresh(model, arrays, path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import zlib
 
 import numpy as np
@@ -12,7 +13,7 @@ from cornu.layers.layer import Layer
 from cornu.optimizers import Optimizer
 from cornu.saving.hdf5 import Stored
 from cornu.saving.hdf5_write import as_bytes, laid_out
-from cornu.saving.safe import open_weights, read_arrays, read_members, trailer
+from cornu.saving.safe import trailer
 from cornu.saving.view import FileError
 
 _SKIPPED = frozenset(("graph", "_operations", "_stack", "_compiled_calls", "_graph_seeds", "_inbound_nodes", "_told",
@@ -25,6 +26,11 @@ class LoadReport:
 
     unused: list
     unfilled: list
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight was taken, and filled."""
+        return not self.unused and not self.unfilled
 
     def __str__(self):
         rows = max(len(self.unused), len(self.unfilled))
@@ -104,75 +110,68 @@ def write_h5(root, path) -> None:
         file.write(trailer(crc))
 
 
-def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, **kwargs) -> None:
-    """Write a model's weights (and its optimizer's) into a `.weights.h5` file, whole or not at all.
-
-    Raises ValueError for another ending or an unbuilt model, FileExistsError if `overwrite` is False and the file is there.
-    """
-    path = os.fspath(filepath)
-    if kwargs:
-        raise ValueError(f"save_weights: unknown argument {', '.join(map(repr, kwargs))}.")
-    if max_shard_size is not None:
-        raise NotImplementedError("save_weights: max_shard_size is not supported yet. Leave it out to write one file.")
-    if not path.endswith(".weights.h5"):
-        raise ValueError(f"save_weights: the file's name must end with .weights.h5. Received: {path!r}")
-    refuse_overwriting(path, overwrite)
-    if not model.built:
-        raise ValueError(f"Model {model.name!r} is not built, so it has no weights to save. Call it on data first.")
-    write_h5(model, path)
-
-
 def refuse_overwriting(path, overwrite) -> None:
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path!r} exists. Pass overwrite=True to replace it.")
 
 
-def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = True, **kwargs) -> LoadReport:
-    """Read weights from a `.weights.h5` or `.keras` file. Nothing changes when the file does not fit.
-
-    Args:
-        model: the model, built.
-        filepath: the file.
-        skip_mismatch: leave alone what does not fit; the report says what.
-        strict: raise ValueError when a path is in the file or the model only; otherwise the report says so.
-    """
-    path = os.fspath(filepath)
-    if kwargs:
-        raise NotImplementedError(f"load_weights: {', '.join(map(repr, kwargs))} is not supported (by_name is for Keras 2 files).")
-    if path.endswith(".keras"):
-        source = read_members(path)["model.weights.h5"]
-    elif path.endswith(".weights.h5"):
-        source = open_weights(path)
-    else:
-        raise ValueError(f"load_weights reads .weights.h5 and .keras files. Received: {path!r}")
-    source.start_verifying()
-    return fill(model, read_arrays(source, path), path, strict and not skip_mismatch, skip_mismatch, source.verify)
-
-
-def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = False, verify=None) -> LoadReport:
+def fill(model, arrays: dict, shown, strict: bool = True, skip_mismatch: bool = False, verify=None,
+         names_told: dict | None = None, skipped=()) -> LoadReport:
     """Put arrays into a model by path; on any error the model is as it was.
 
     All that is needed is read, and `verify` called, before the first weight changes.
+
+    Args:
+        model: the model, built.
+        arrays: path -> array.
+        shown: what error messages call the file.
+        strict: whether a path on one side only, or a layer of another name, is an error.
+        skip_mismatch: whether layers whose weights have other shapes are left alone.
+        verify: raises FileError where the file is damaged.
+        names_told: path of a layer -> the name that the file gives it.
+        skipped: layers and optimizers to leave alone.
     """
     if not model.built:
         raise ValueError(f"Model {model.name!r} is not built, so its weights do not exist yet. Call it on data first.")
-    todo, report = match(model, arrays, shown, skip_mismatch)
-    _refuse_leftovers(model, report, shown, strict)
-    for _, store in todo:
-        for value in store.values():
-            if isinstance(value, Stored):
-                value.load()
+    todo, report = match(model, arrays, shown, skip_mismatch, skipped)
+    _refuse_leftovers(model, report, shown, strict, _elsewhere(todo, names_told or {}))
+    _guarded([v for h, _, _ in todo for v in (h.variables if isinstance(h, Optimizer) else h.weights)],
+             [value for _, _, store in todo for value in store.values()],
+             lambda: [holder.load_own_variables(store) for holder, _, store in todo], shown, verify)
+    return report
+
+
+def assign_all(pairs: list, shown, verify=None) -> None:
+    """Give variables their arrays, all or none."""
+    _guarded([v for v, _ in pairs], [a for _, a in pairs], lambda: [v.assign(a) for v, a in pairs], shown, verify)
+
+
+def _guarded(variables: list, values: list, change, shown, verify) -> None:
+    """Read all values, and run what changes variables; on an error they are as they were."""
+    for value in values:
+        if isinstance(value, Stored):
+            value.load()
     if verify is not None:
         verify()
-    old = [(v, v.raw) for h, _ in todo for v in (h.variables if isinstance(h, Optimizer) else h.weights)]
+    old = [(v, v.raw) for v in variables]
     try:
-        for holder, store in todo:
-            holder.load_own_variables(store)
+        change()
     except Exception as error:
         for variable, value in old:
             variable.assign(value)
         raise FileError(f"{shown} could not be loaded; the model is as it was: {error}") from error
-    return report
+
+
+def _elsewhere(todo, names_told: dict) -> list:
+    """Layers of a model that would take the weights of a layer of another name: what the file says, and what they are."""
+    pairs = [(path, names_told.get(path), holder) for holder, path, _ in todo if path.split("/")[-3:-2] == ["layers"]]
+    return [(f"{path}vars of layer {told!r}", f"{path}vars of layer {holder.name!r}") for path, told, holder in pairs
+            if told and base_name(told) != base_name(holder.name)]
+
+
+def base_name(name: str) -> str:
+    """A name without the number that tells it from others of its kind: `dense_3` -> `dense`."""
+    return re.sub(r"_\d+$", "", name)
 
 
 def fill_fresh(model, arrays: dict, shown) -> None:
@@ -186,39 +185,47 @@ def fill_optimizer(model, arrays: dict, shown) -> None:
     """Put an optimizer's state from a file into a model that nobody has seen yet."""
     store = {k.removeprefix("optimizer/vars/"): v for k, v in arrays.items() if k.startswith("optimizer/vars/")}
     if store and model.optimizer is not None:
-        _load([(model.optimizer, store)], shown)
+        _load([(model.optimizer, "optimizer/", store)], shown)
 
 
 def _load(todo, shown) -> None:
     try:
-        for holder, store in todo:
+        for holder, _, store in todo:
             holder.load_own_variables(store)
     except Exception as error:
         raise FileError(f"{shown} could not be loaded: {error}") from error
 
 
-def _refuse_leftovers(model, report, shown, strict) -> None:
-    if strict and (report.unused or report.unfilled):
+def _refuse_leftovers(model, report, shown, strict, elsewhere=()) -> None:
+    if strict and (elsewhere or not report.complete):
+        report = LoadReport(report.unused + [a for a, _ in elsewhere], report.unfilled + [b for _, b in elsewhere])
         raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load "
                          f"what fits.\n{report}")
 
 
-def match(model, arrays: dict, shown, skip_mismatch: bool = False) -> tuple[list, LoadReport]:
-    """Which holder takes which arrays, as pairs, and what is left over. Raises ValueError for a wrong shape."""
+def match(model, arrays: dict, shown, skip_mismatch: bool = False, skipped=()) -> tuple[list, LoadReport]:
+    """Which holder takes which arrays, as (holder, path, arrays), and what is left over.
+
+    Raises ValueError for a wrong shape.
+    """
     by_place: dict = {}
     for path, value in arrays.items():
         place, _, key = path.rpartition("/")
         by_place.setdefault(place, {})[key] = value
     todo, unused, unfilled = [], set(arrays), []
     optimizer = getattr(model, "optimizer", None)
+    left_alone = {id(x) for o in skipped or () for x in (o._flatten_layers() if isinstance(o, Layer) else [o])}
     for path, holder in holders(model).items():
         prefix, own = f"{path}vars/", {}
-        holder.save_own_variables(own)
         store = by_place.get(f"{path}vars", {})
+        if id(holder) in left_alone:
+            unused -= {prefix + k for k in store}
+            continue
+        holder.save_own_variables(own)
         if isinstance(holder, Optimizer):
             unused -= {prefix + k for k in store}
             if store and holder is optimizer:  # an inner optimizer's state is in the outer one's already
-                todo.append((holder, store))
+                todo.append((holder, path, store))
             continue
         wrong = [k for k, v in store.items() if k in own and tuple(own[k].shape) != v.shape]
         if wrong and not skip_mismatch:
@@ -227,6 +234,6 @@ def match(model, arrays: dict, shown, skip_mismatch: bool = False) -> tuple[list
         unused -= {prefix + k for k in store if k in own and k not in wrong}
         unfilled += [prefix + k for k in own if k not in store or k in wrong]
         if store and store.keys() == own.keys() and not wrong:
-            todo.append((holder, store))
+            todo.append((holder, path, store))
     return todo, LoadReport(sorted(k for k in unused if not k.startswith("optimizer/")), sorted(unfilled))
 
