@@ -313,9 +313,11 @@ def _has_unknown(args, kwargs) -> bool:
 
 def _evaluate(fn, args, kwargs, size_of):
     leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
-    where = [i for i, x in enumerate(leaves) if isinstance(x, KerasTensor)]
-    structs = [jax.ShapeDtypeStruct(tuple(size_of(a) if d is None else d for a, d in enumerate(leaves[i].shape)),
-                                    leaves[i].dtype) for i in where]
+    shapes = {i: tuple(size_of(a) if d is None else d for a, d in enumerate(x.shape))
+              for i, x in enumerate(leaves) if isinstance(x, KerasTensor)}
+    where = [i for i in shapes if leaves[i].dtype != "string"]
+    structs = [jax.ShapeDtypeStruct(shapes[i], leaves[i].dtype) for i in where]
+    leaves = [_words(shapes[i]) if i in shapes and i not in where else x for i, x in enumerate(leaves)]
     kept = []
 
     def abstract(*values):
@@ -335,7 +337,16 @@ def _evaluate(fn, args, kwargs, size_of):
     return outdef.unflatten([_tensor(x) for x in outputs])
 
 
+def _words(shape) -> np.ndarray:
+    """Strings in the place of a symbolic tensor of strings, which JAX cannot trace: more words, the more there are of them."""
+    if not all(isinstance(d, int) for d in shape):
+        raise TypeError("strings have no symbolic sizes")  # concrete sizes decide
+    return np.full(shape, " ".join("a" * (1 + (shape or (1,))[0])), object)
+
+
 def _tensor(x):
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return KerasTensor(x.shape, "string")
     if isinstance(x, jax.ShapeDtypeStruct):
         return KerasTensor(tuple(d if isinstance(d, int) else None for d in x.shape), x.dtype.name)
     return None if isinstance(x, (np.ndarray,)) else x if isinstance(x, (int, float, str, bool, type(None))) else None

@@ -10,6 +10,7 @@ import numpy as np
 from cornu import context, registry, tree
 from cornu.layers.layer import Layer
 from cornu.random import global_seed_generator
+from cornu.training.front import EAGER, Fronted, front_of
 from cornu.variable import Scope, structure
 
 _UNTRACEABLE = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError,
@@ -26,7 +27,7 @@ class CompiledCalls:
 
     def _renew(self) -> None:
         self.state = structure["version"], structure["settings"]
-        self.allowed = is_compilable(self.model)
+        self.allowed, self.front = is_compilable(self.model), front_of(self.model)
         self.variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
         self.seen, self.jitted = set(), {}
 
@@ -37,14 +38,15 @@ class CompiledCalls:
         if not self.allowed or len(args) != 1 or kwargs and (len(kwargs) > 1 or "training" not in kwargs):
             return MISSING
         training = kwargs.get("training")
-        key = _signature(args[0])
+        inputs = args[0] if self.front is None else self.front(self.model, args[0])
+        key = _signature(inputs)
         if key is None or not (training is None or isinstance(training, bool)):
             return MISSING
         key = training, key
         if key not in self.seen:
             self.seen.add(key)
             return MISSING
-        return self._run(args[0], training)
+        return self._run(inputs, training)
 
     def _run(self, inputs, training):
         jitted = self.jitted.get(training)
@@ -86,11 +88,13 @@ def is_compilable(model) -> bool:
     if model.graph is None or model.run_eagerly:
         return False
     return all(layer.built and registry.is_builtin(type(layer)) and type(layer).__name__ != "Lambda"
-               and not getattr(layer, "takes_text", False) for layer in model._flatten_layers())
+               for layer in model._flatten_layers()) and front_of(model) is not EAGER
 
 
 def _signature(inputs):
     """Shapes and dtypes of concrete arrays without masks; None for anything else."""
+    if isinstance(inputs, Fronted):
+        inputs = inputs.values
     if isinstance(inputs, (list, tuple)):
         parts = [_signature(x) for x in inputs]
         return None if None in parts else (type(inputs), *parts)

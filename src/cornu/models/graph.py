@@ -24,7 +24,7 @@ class Graph:
         self.input_structure, self.output_structure = inputs, outputs
         self.inputs, self.outputs = tree.flatten(inputs), tree.flatten(outputs)
         self.calls = _sort(self.inputs, self.outputs)
-        self._plan = [(c, *_recipe(c)) for c in self.calls if not isinstance(c.operation, InputLayer)]
+        self.plan = [(c, *_recipe(c)) for c in self.calls if not isinstance(c.operation, InputLayer)]
 
     def operations(self) -> list:
         """The operations in Keras's order: the deepest first, and those of one depth as a walk from the outputs meets them."""
@@ -55,7 +55,7 @@ class Graph:
     def run(self, values: list, operation_of=lambda operation: operation):
         """The outputs' structure for the given flat input values."""
         held = {id(x): v for x, v in zip(self.inputs, values, strict=True)}
-        for call, fill, single in self._plan:
+        for call, fill, single in self.plan:
             args, kwargs = fill(held)
             result = operation_of(call.operation)(*args, **kwargs)
             if single:

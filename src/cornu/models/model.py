@@ -16,6 +16,7 @@ from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
 from cornu.random import SeedGenerator
 from cornu.symbolic import KerasTensor, any_symbolic
+from cornu.training.front import Fronted
 from cornu.training.trainer import Trainer
 from cornu.variable import in_scope
 
@@ -133,7 +134,15 @@ class Model(Trainer, Layer):
         if self.graph is None:
             raise NotImplementedError(f"Model {type(self).__name__} does not define `call`. Define it, or pass inputs "
                                       "and outputs to the constructor.")
+        if isinstance(inputs, Fronted):
+            return inputs.front.finish(self, inputs.values)
         return self.graph.run(self._fit_inputs(inputs, mask))
+
+    def compute_output_spec(self, *args, **kwargs):
+        """As of any layer; but a graph that takes strings, which cannot be traced, has told its outputs already."""
+        if self.graph is not None and any(getattr(x, "dtype", "") == "string" for x in tree.flatten(args)):
+            return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype), self.graph.output_structure)
+        return super().compute_output_spec(*args, **kwargs)
 
     def compute_mask(self, inputs, previous_mask=None):
         """None: the layers inside have given the outputs their masks already."""
@@ -173,7 +182,7 @@ class Model(Trainer, Layer):
                                  "or make it with Input(..., optional=True).")
             return value
         if not hasattr(value, "shape"):
-            value = jnp.asarray(value)
+            value = np.asarray(value, object) if x.dtype == "string" else jnp.asarray(value)
         rank, shape = len(x.shape), tuple(value.shape)
         if len(shape) == rank + 1 and shape[-1] == 1:
             value = value[..., 0]

@@ -6,6 +6,7 @@ from cornu.layers.layer import Layer
 from cornu.models.graph import Graph
 from cornu.models.model import Model
 from cornu.symbolic import KerasTensor
+from cornu.training.front import Fronted
 
 
 class Sequential(Model):
@@ -112,6 +113,8 @@ class Sequential(Model):
         return list(self._stack)
 
     def call(self, inputs, training=None, mask=None):
+        if isinstance(inputs, Fronted):
+            return inputs.front.finish(self, inputs.values)
         if self.graph is not None:
             [inputs] = self._fit_inputs(inputs)
         for layer in self.layers:

@@ -10,6 +10,10 @@ from cornu.data import is_text
 
 def check_arrays(data, model, kind: str) -> None:
     """Raise ValueError for text given to a numeric model, NaN, and labels out of range."""
+    if kind == "train":
+        for layer in model._flatten_layers():
+            getattr(layer, "check_ready", lambda: None)()
+    check_kinds(data[0], model)
     for part, name in zip(data[:1] if kind == "predict" else data, ("x", "y", "sample_weight")):
         for path, array in tree.flatten_with_path(part) if part is not None else ():
             if array is None:
@@ -32,16 +36,32 @@ def check_tokens(x, model) -> None:
         readers = [layer for layer in getattr(model, "_stack", ())[:1] if hasattr(layer, "check_tokens")]
         found = [(x, layer) for layer in readers if isinstance(x, np.ndarray)]
     else:
-        inputs = model.graph.input_structure
-        if isinstance(x, dict):
-            inputs = inputs if isinstance(inputs, dict) else dict(zip(model.input_names, model.graph.inputs))
-            inputs, x = [inputs[k] for k in x if k in inputs], [x[k] for k in x if k in inputs]
-        array_of = {id(tensor): array for tensor, array in zip(tree.flatten(inputs), tree.flatten(x))}
+        array_of = {id(tensor): array for tensor, array in _paired(x, model)}
         found = [(array_of.get(id(call.inputs[0])), call.operation) for call in model.graph.calls
                  if call.inputs and hasattr(call.operation, "check_tokens")]
     for array, layer in found:
         if isinstance(array, np.ndarray) and not is_text(array):
             layer.check_tokens(array)
+
+
+def _paired(x, model) -> list:
+    """The inputs of a graph with the arrays that are given for them."""
+    inputs = model.graph.input_structure
+    if isinstance(x, dict):
+        inputs = inputs if isinstance(inputs, dict) else dict(zip(model.input_names, model.graph.inputs))
+        inputs, x = [inputs[k] for k in x if k in inputs], [x[k] for k in x if k in inputs]
+    return list(zip(tree.flatten(inputs), tree.flatten(x)))
+
+
+def check_kinds(x, model) -> None:
+    """Refuse strings for an input of numbers, and numbers for one of strings."""
+    for tensor, array in _paired(x, model) if model.graph is not None else ():
+        if array is not None and is_text(array) != (tensor.dtype == "string"):
+            given, wanted = ("text", "numbers") if is_text(array) else ("numbers", "strings")
+            hint = "Convert it, or put a TextVectorization, StringLookup or Hashing layer in front." if wanted == "numbers" \
+                else "Convert it with .astype(str)."
+            raise ValueError(f"Input {tensor.call.operation.name!r} takes {wanted}, but was given {given} (dtype {array.dtype}). "
+                             + hint)
 
 
 def takes_text(model) -> bool:

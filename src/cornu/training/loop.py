@@ -17,6 +17,7 @@ from cornu.symbolic import KerasTensor, infer
 from cornu.training import nonfinite
 from cornu.training.compiled import named_outputs
 from cornu.training.compiling import Compiling
+from cornu.training.front import EAGER, front_of
 from cornu.training.step import Step
 from cornu.variable import structure
 
@@ -50,7 +51,8 @@ class Loop(Compiling):
         key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), self.run_eagerly, guard)
         if key not in steps:
             steps[key] = Step(self._runner(kind), changing, fixed, kind, guard=guard,
-                              jit=not self.run_eagerly and getattr(self, "jit_compile", "auto") is not False)
+                              jit=not self.run_eagerly and getattr(self, "jit_compile", "auto") is not False
+                              and front_of(self) is not EAGER)
         return steps[key]
 
     def _optimizers(self) -> list:
@@ -128,7 +130,7 @@ class Loop(Compiling):
     def _build_from(self, x) -> None:
         shapes = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
         symbolic = [t for t in tree.flatten(shapes) if t is not None]
-        if any(t.dtype == "string" for t in symbolic):
+        if any(t.dtype == "string" for t in symbolic) and not hasattr(self, "_stack"):
             self(x)
         else:
             self._maybe_build((shapes,), {})

@@ -86,7 +86,7 @@ class Step:
         """Run on one batch that comes from the host."""
         fixed = [v._value for v in self.fixed]
         data = jax.tree.map(_as_device, data)
-        if self.jit:
+        if self.jit and not any(is_text(a) for a in jax.tree.leaves(data)):  # no executable takes strings
             output, = self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))
         else:
             output, values = self._plain(self.values(), fixed, data)

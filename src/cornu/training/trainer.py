@@ -12,7 +12,7 @@ from cornu.data import ArraySource, closing, source_of, unpack_x_y_sample_weight
 from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
-from cornu.training import checks
+from cornu.training import checks, front
 from cornu.training.loop import Loop, _dtype
 from cornu.variable import structure
 
@@ -59,8 +59,10 @@ class Trainer(Loop):
         validation = self._validation(validation_data, batch_size if validation_batch_size is None else validation_batch_size,
                                       validation_steps)
         self._check_data(source, "train")
+        source = self._fronted(source)
         if validation is not None:
             self._check_data(validation, "test")
+            validation = self._fronted(validation)
         self._prepare(self._adapt(source.first()), "train")
         if validation is not None:
             self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
@@ -129,6 +131,13 @@ class Trainer(Loop):
         if isinstance(source, ArraySource):
             checks.check_arrays(source.data, self, kind)
 
+    def _fronted(self, source):
+        """The source with what comes before the compiled step computed: see front.py."""
+        if not self.built and front.raw_text((first := source.first())[0]):
+            self._build_from(first[0])
+        found = front.front_of(self)
+        return found.source(self, source) if isinstance(found, front.Front) else source
+
     def _check_shapes(self, batch, trained) -> None:
         """Try validation data of another shape than the training data before the first step, not after an epoch."""
         def shapes(x):
@@ -150,6 +159,7 @@ class Trainer(Loop):
         verbose = _verbosity(verbose)
         source = source_of(x, y, sample_weight, batch_size, False, steps)
         self._check_data(source, "test")
+        source = self._fronted(source)
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=source.steps if steps is None else min(steps, source.steps or steps))
@@ -182,12 +192,13 @@ class Trainer(Loop):
                 structure["version"], x.shape, x.dtype) and len(x) <= (batch_size or 32):
             return self._predict_once((x, None, None), verbose)
         source = source_of(x, None, None, batch_size, False, steps)
-        first = self._adapt(source.first())
         self._check_data(source, "predict")
+        source = self._fronted(source)
+        first = self._adapt(source.first())
         self._prepare(first, "predict")
         if source.steps == 1 and not callbacks and isinstance(source, ArraySource) and not source.text:
             output = self._predict_once(first, verbose)
-            if isinstance(x, np.ndarray) and (first[0].shape, first[0].dtype) == (x.shape, x.dtype):
+            if isinstance(x, np.ndarray) and isinstance(first[0], np.ndarray) and (first[0].shape, first[0].dtype) == (x.shape, x.dtype):
                 object.__setattr__(self, "_predicts", (structure["version"], x.shape, x.dtype))
             return output
         callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
@@ -225,7 +236,7 @@ class Trainer(Loop):
     @errors.filtered
     def predict_on_batch(self, x):
         """The outputs for one batch."""
-        source = ArraySource((x, None, None), 2**31 - 1)
+        source = self._fronted(ArraySource((x, None, None), 2**31 - 1))
         batch = self._adapt(source.first())
         self._prepare(batch, "predict")
         with interrupts:
@@ -238,6 +249,7 @@ class Trainer(Loop):
             sample_weight = data_module.class_weights_for(y, class_weight)
         source = ArraySource((x, y, sample_weight), 2**31 - 1)
         self._check_data(source, kind)
+        source = self._fronted(source)
         batch = self._adapt(source.first())
         self._prepare(batch, kind)
         self.reset_metrics()

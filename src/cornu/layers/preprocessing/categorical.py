@@ -29,6 +29,7 @@ class CategoryEncoding(Layer):
            [1., 0., 0., 0.]], dtype=float32)
     """
 
+    goes_before = True
     _not_in_config = frozenset(("sparse",))  # as in Keras's configs
 
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):

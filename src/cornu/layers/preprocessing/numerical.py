@@ -26,6 +26,8 @@ class Rescaling(Layer):
     Array([[-1. , -0.5,  0.5]], dtype=float32)
     """
 
+    goes_before = True  # may be computed in front of a compiled step, for layers on the host
+
     def __init__(self, scale, offset=0.0, **kwargs):
         super().__init__(**kwargs)
         self.scale, self.offset = (_factors(n, v) for n, v in (("scale", scale), ("offset", offset)))
@@ -69,6 +71,8 @@ class Normalization(Adaptable, Layer):
     >>> layer(np.array([2.0]))
     Array([0.], dtype=float32)
     """
+
+    goes_before = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
         super().__init__(**kwargs)
@@ -213,6 +217,7 @@ class Discretization(Adaptable, Layer):
     Array([0, 1, 2], dtype=int32)
     """
 
+    goes_before = True
     _not_in_config = frozenset(("trainable",))  # Keras's constructor does not take it
 
     def __init__(self, bin_boundaries=None, num_bins=None, epsilon=0.01, output_mode="int", sparse=False, dtype=None,
