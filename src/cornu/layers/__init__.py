@@ -1,5 +1,6 @@
 """Layers: a file per family."""
 
+from cornu import registry
 from cornu.layers.activation import Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax
 from cornu.layers.attention import (
     Attention, AdditiveAttention, MultiHeadAttention, GroupedQueryAttention, GroupQueryAttention
@@ -10,7 +11,8 @@ from cornu.layers.convolution import (
     Convolution2DTranspose, Convolution3DTranspose, SeparableConvolution1D, SeparableConvolution2D
 )
 from cornu.layers.core import InputLayer, Input, Identity, Masking, Wrapper, Lambda
-from cornu.layers.dense import Dense, EinsumDense, Embedding
+from cornu.layers.dense import Dense, EinsumDense, Embedding, ReversibleEmbedding
+from cornu.layers.jax_layer import FlaxLayer, JaxLayer
 from cornu.layers.layer import Layer
 from cornu.layers.merging import (
     Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, add, subtract, multiply, average, maximum,
@@ -45,3 +47,19 @@ from cornu.layers.rnn import (
     StackedRNNCells, TimeDistributed
 )
 from cornu.layers.spec import InputSpec
+
+
+def serialize(layer) -> dict:
+    """A layer's config as JSON can hold it; `deserialize` reads it back."""
+    return registry.serialize(layer)
+
+
+def deserialize(config: dict, custom_objects: dict | None = None) -> Layer:
+    """The layer of a config, of cornu or Keras; `custom_objects` names the caller's own classes and functions.
+
+    Raises ValueError where the config is not a layer's.
+    """
+    layer = registry.deserialize(config, custom_objects, "layers", "layer")
+    if not isinstance(layer, Layer):
+        raise ValueError(f"layers.deserialize takes a layer's config. Received: {config!r:.120}")
+    return layer

@@ -1,48 +1,26 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
-from cornu import activations, check, config
+from cornu import activations, check
 from cornu.layers.parts import Parted, called, told
+from cornu.layers.spatial import Spatial, check_window
 from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
 
-def check_window(layer, x, window, dilation=1) -> None:
-    """Raise ValueError where a window does not fit into the input without padding."""
-    first = 1 if layer.data_format == "channels_last" else 2
-    dilation = (dilation,) * len(window) if isinstance(dilation, int) else dilation
-    for axis, (size, step) in enumerate(zip(window, dilation), first):
-        span = (size - 1) * step + 1
-        if isinstance(x.shape[axis], int) and x.shape[axis] < span:
-            raise ValueError(
-                f"{type(layer).__name__} layer {layer.name!r}: a window of {span} does not fit into axis {axis} of an "
-                f"input of shape {tuple(x.shape)} with padding='valid'.\nUse padding='same', a smaller window or a "
-                "larger input.")
-
-
-class _BaseConv(Parted):
+class _BaseConv(Parted, Spatial):
     """What the convolutions share: the window's arguments, the bias and the activation."""
 
-    rank: int
     paddings = ("valid", "same")
     parts = ("kernel", "bias")
 
     def __init__(self, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1, activation=None,
                  use_bias=True, **kwargs):
-        super().__init__(**self._keep(kwargs, *self.parts))
-        owner = type(self).__name__
-        self.kernel_size = check.int_tuple("kernel_size", kernel_size, self.rank, owner)
-        self.strides = check.int_tuple("strides", strides, self.rank, owner)
-        self.dilation_rate = check.int_tuple("dilation_rate", dilation_rate, self.rank, owner)
-        self.padding = check.one_of("padding", str(padding).lower(), self.paddings, owner)
-        self.data_format = config.standardize_data_format(data_format)
+        super().__init__(data_format=data_format, **self._keep(kwargs, *self.parts))
+        self._numbers(kernel_size=kernel_size, strides=strides, dilation_rate=dilation_rate)
+        self.padding = check.one_of("padding", str(padding).lower(), self.paddings, type(self).__name__)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.input_spec = InputSpec(ndim=self.rank + 2)
-
-    @property
-    def _channel_axis(self):
-        return -1 if self.data_format == "channels_last" else 1
 
     def _channels(self, input_shape):
         """The number of input channels, which must be known; from now on the input must have as many."""
@@ -105,7 +83,6 @@ class Conv1D(_Conv):
     (2, 10, 4)
     """
 
-    rank = 1
     paddings = ("valid", "same", "causal")
 
 
@@ -133,8 +110,6 @@ class Conv2D(_Conv):
     (2, 14, 14, 4)
     """
 
-    rank = 2
-
 
 class Conv3D(_Conv):
     """A convolution over three axes; arguments as in `Conv2D`, with three numbers where it has two.
@@ -144,8 +119,6 @@ class Conv3D(_Conv):
     >>> Conv3D(4, 3).compute_output_shape((2, 8, 8, 8, 1))
     (2, 6, 6, 6, 4)
     """
-
-    rank = 3
 
 
 class _ConvTranspose(_BaseConv):
@@ -177,8 +150,6 @@ class _ConvTranspose(_BaseConv):
 class Conv1DTranspose(_ConvTranspose):
     """The transpose of `Conv1D`; arguments as in `Conv2DTranspose`, with one number where it has two."""
 
-    rank = 1
-
 
 class Conv2DTranspose(_ConvTranspose):
     """The transpose of `Conv2D`: every input cell spreads its values over a window of the output.
@@ -208,13 +179,9 @@ class Conv2DTranspose(_ConvTranspose):
     (2, 14, 14, 4)
     """
 
-    rank = 2
-
 
 class Conv3DTranspose(_ConvTranspose):
     """The transpose of `Conv3D`; arguments as in `Conv2DTranspose`, with three numbers where it has two."""
-
-    rank = 3
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, output_padding=None,
                  dilation_rate=1, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
@@ -245,8 +212,6 @@ class _DepthwiseConv(_BaseConv):
 class DepthwiseConv1D(_DepthwiseConv):
     """A convolution of every channel by itself over one axis; arguments as in `DepthwiseConv2D`."""
 
-    rank = 1
-
 
 class DepthwiseConv2D(_DepthwiseConv):
     """A convolution of every channel by itself, with depth_multiplier kernels each.
@@ -267,8 +232,6 @@ class DepthwiseConv2D(_DepthwiseConv):
     >>> DepthwiseConv2D(3).compute_output_shape((2, 28, 28, 3))
     (2, 26, 26, 3)
     """
-
-    rank = 2
 
 
 class _SeparableConv(_BaseConv):
@@ -302,8 +265,6 @@ class SeparableConv1D(_SeparableConv):
     (2, 8, 4)
     """
 
-    rank = 1
-
 
 class SeparableConv2D(_SeparableConv):
     """A depthwise convolution, then a 1 x 1 convolution that mixes the channels.
@@ -327,8 +288,6 @@ class SeparableConv2D(_SeparableConv):
     >>> SeparableConv2D(4, 3).compute_output_shape((2, 28, 28, 3))
     (2, 26, 26, 4)
     """
-
-    rank = 2
 
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D

@@ -1,4 +1,4 @@
-"""Layers around one large weight: Dense, EinsumDense and Embedding."""
+"""Layers around one large weight: Dense, EinsumDense, Embedding and ReversibleEmbedding."""
 
 import re
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import activations, check
+from cornu import activations, check, dtypes
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
@@ -195,3 +195,55 @@ class Embedding(Parted):
             raise ValueError(f"{called(self)}: the table has the tokens 0 to {self.input_dim - 1}; the input "
                              f"has tokens from {low} to {high}.\nMake input_dim larger, or map unknown words to "
                              "one token.")
+
+
+class ReversibleEmbedding(Embedding):
+    """An `Embedding` that also goes back: with `reverse=True` vectors are multiplied with the table, which gives logits.
+
+    Args:
+        input_dim: the number of tokens.
+        output_dim: the length of the vectors.
+        tie_weights: whether the way back uses the same table, else one of its own.
+        embeddings_initializer, embeddings_regularizer, embeddings_constraint: of the table.
+        mask_zero: whether token 0 is padding.
+        reverse_dtype: the dtype of the product; that of vectors and table if None.
+        logit_soft_cap: logits x become `cap * tanh(x / cap)`; as they are if None.
+
+    Input shape: (batch, ...) of integers, or (batch, ..., output_dim) with `reverse=True`; output shape: the other.
+
+    >>> layer = ReversibleEmbedding(10, 3)
+    >>> layer(layer(np.array([[1, 2]])), reverse=True).shape
+    (1, 2, 10)
+    """
+
+    def __init__(self, input_dim, output_dim, tie_weights=True, embeddings_initializer="uniform",
+                 embeddings_regularizer=None, embeddings_constraint=None, mask_zero=False, reverse_dtype=None,
+                 logit_soft_cap=None, **kwargs):
+        super().__init__(**told(locals(), "tie_weights", "reverse_dtype", "logit_soft_cap"))
+        self.tie_weights, self.reverse_dtype = bool(tie_weights), reverse_dtype and dtypes.standardize(reverse_dtype)
+        self.logit_soft_cap = logit_soft_cap and check.positive(
+            "logit_soft_cap", logit_soft_cap, "ReversibleEmbedding", kind=float)
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        self.reverse_embeddings = None if self.tie_weights else self.add_weight(
+            (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings")
+
+    def _cast(self, value):  # vectors stay floats; `call` casts tokens
+        return jnp.asarray(value)
+
+    def compute_mask(self, inputs, mask=None):
+        return None if jnp.issubdtype(inputs.dtype, jnp.floating) else super().compute_mask(inputs, mask)
+
+    def call(self, inputs, reverse=False):
+        if not reverse:
+            return super().call(super()._cast(inputs))
+        table = self.embeddings.value.T if self.tie_weights else self.reverse_embeddings.value
+        if inputs.shape[-1] != self.output_dim:
+            raise ValueError(f"{called(self)}: reverse=True takes vectors of {self.output_dim} values. Received an input "
+                             f"of shape {tuple(inputs.shape)}.")
+        if self.reverse_dtype is not None:
+            inputs, table = inputs.astype(self.reverse_dtype), table.astype(self.reverse_dtype)
+        logits = inputs @ table
+        cap = self.logit_soft_cap
+        return jnp.tanh(logits / cap) * cap if cap else logits

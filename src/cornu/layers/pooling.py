@@ -1,26 +1,18 @@
 """Pooling: the greatest value or the mean of windows, of regions, or of everything."""
 
 import jax.numpy as jnp
-import numpy as np
 
-from cornu import check, config
-from cornu.layers.convolution import check_window
-from cornu.layers.layer import Layer
-from cornu.layers.spec import InputSpec
+from cornu import check
+from cornu.layers.spatial import Spatial, check_window
 from cornu.lowering.pooling import average_pool, max_pool
+from cornu.ops.nn_convolution import adaptive_average_pool, adaptive_max_pool
 
 
-class _Pooling(Layer):
-    rank: int
-
+class _Pooling(Spatial):
     def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, name=None, **kwargs):
-        super().__init__(name=name, **kwargs)
-        owner = type(self).__name__
-        self.pool_size = check.int_tuple("pool_size", pool_size, self.rank, owner)
-        self.strides = self.pool_size if strides is None else check.int_tuple("strides", strides, self.rank, owner)
-        self.padding = check.one_of("padding", str(padding).lower(), ("valid", "same"), owner)
-        self.data_format = config.standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        super().__init__(data_format, name=name, **kwargs)
+        self._numbers(pool_size=pool_size, strides=pool_size if strides is None else strides)
+        self.padding = check.one_of("padding", str(padding).lower(), ("valid", "same"), type(self).__name__)
 
     def call(self, inputs):
         if self.padding == "valid":
@@ -47,8 +39,6 @@ class _AveragePooling(_Pooling):
 class MaxPooling1D(_MaxPooling):
     """The greatest value of every window over one axis; arguments as in `MaxPooling2D`."""
 
-    rank = 1
-
 
 class MaxPooling2D(_MaxPooling):
     """The greatest value of every window over two axes.
@@ -66,70 +56,53 @@ class MaxPooling2D(_MaxPooling):
     (2, 14, 14, 3)
     """
 
-    rank = 2
-
 
 class MaxPooling3D(_MaxPooling):
     """The greatest value of every window over three axes; arguments as in `MaxPooling2D`."""
-
-    rank = 3
 
 
 class AveragePooling1D(_AveragePooling):
     """The mean of every window over one axis; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
 
-    rank = 1
-
 
 class AveragePooling2D(_AveragePooling):
     """The mean of every window over two axes; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
-
-    rank = 2
 
 
 class AveragePooling3D(_AveragePooling):
     """The mean of every window over three axes; arguments as in `MaxPooling2D`. Padding does not count in the mean."""
 
-    rank = 3
 
-
-class _GlobalPooling(Layer):
-    rank: int
-
+class _GlobalPooling(Spatial):
     def __init__(self, data_format=None, keepdims=False, **kwargs):
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format)
+        super().__init__(data_format, **kwargs)
         self.keepdims = keepdims
-        self.input_spec = InputSpec(ndim=self.rank + 2)
-
-    @property
-    def _axes(self):
-        first = 1 if self.data_format == "channels_last" else 2
-        return tuple(range(first, first + self.rank))
 
     def call(self, inputs):
         return self._reduce(inputs, axis=self._axes, keepdims=self.keepdims)
 
 
-class GlobalMaxPooling1D(_GlobalPooling):
+class _GlobalMaxPooling(_GlobalPooling):
+    _reduce = staticmethod(jnp.max)
+
+
+class _GlobalAveragePooling(_GlobalPooling):
+    _reduce = staticmethod(jnp.mean)
+
+
+class GlobalMaxPooling1D(_GlobalMaxPooling):
     """The greatest value of every channel over one axis; arguments as in `GlobalAveragePooling2D`."""
 
-    rank, _reduce = 1, staticmethod(jnp.max)
 
-
-class GlobalMaxPooling2D(_GlobalPooling):
+class GlobalMaxPooling2D(_GlobalMaxPooling):
     """The greatest value of every channel over two axes; arguments as in `GlobalAveragePooling2D`."""
 
-    rank, _reduce = 2, staticmethod(jnp.max)
 
-
-class GlobalMaxPooling3D(_GlobalPooling):
+class GlobalMaxPooling3D(_GlobalMaxPooling):
     """The greatest value of every channel over three axes; arguments as in `GlobalAveragePooling2D`."""
 
-    rank, _reduce = 3, staticmethod(jnp.max)
 
-
-class GlobalAveragePooling1D(_GlobalPooling):
+class GlobalAveragePooling1D(_GlobalAveragePooling):
     """The mean of every channel over one axis; where a mask says False, a step does not count.
 
     Arguments as in `GlobalAveragePooling2D`. The mean over no step at all is 0.
@@ -138,16 +111,14 @@ class GlobalAveragePooling1D(_GlobalPooling):
     Array([[2.]], dtype=float32)
     """
 
-    rank = 1
-
     def __init__(self, data_format=None, keepdims=False, **kwargs):
         super().__init__(data_format, keepdims, **kwargs)
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        axis = self._axes
         if mask is None:
-            return jnp.mean(inputs, axis=axis, keepdims=self.keepdims)
+            return super().call(inputs)
+        axis = self._axes
         weight = jnp.expand_dims(mask.astype(inputs.dtype), 2 if axis == (1,) else 1)
         count = jnp.maximum(jnp.sum(weight, axis=axis, keepdims=self.keepdims), 1)
         return jnp.sum(inputs * weight, axis=axis, keepdims=self.keepdims) / count
@@ -156,7 +127,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         return None
 
 
-class GlobalAveragePooling2D(_GlobalPooling):
+class GlobalAveragePooling2D(_GlobalAveragePooling):
     """The mean of every channel over two axes.
 
     Args:
@@ -169,76 +140,42 @@ class GlobalAveragePooling2D(_GlobalPooling):
     (2, 3)
     """
 
-    rank, _reduce = 2, staticmethod(jnp.mean)
 
-
-class GlobalAveragePooling3D(_GlobalPooling):
+class GlobalAveragePooling3D(_GlobalAveragePooling):
     """The mean of every channel over three axes; arguments as in `GlobalAveragePooling2D`."""
 
-    rank, _reduce = 3, staticmethod(jnp.mean)
 
-
-class _AdaptivePooling(Layer):
-    rank: int
-
+class _AdaptivePooling(Spatial):
     def __init__(self, output_size, data_format=None, **kwargs):
-        super().__init__(**kwargs)
-        self.output_size = check.int_tuple("output_size", output_size, self.rank, type(self).__name__)
-        self.data_format = config.standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        super().__init__(data_format, **kwargs)
+        self._numbers(output_size=output_size)
 
     def call(self, inputs):
-        first = 1 if self.data_format == "channels_last" else 2
-        for axis, size in enumerate(self.output_size, first):  # means and maxima over boxes go axis by axis
-            inputs = self._along(inputs, axis, size)
-        return inputs
-
-
-def _regions(n, size):
-    """The regions [floor(i n / size), ceil((i + 1) n / size)) as indices (size, widest), and which of them count."""
-    i = np.arange(size)
-    start, stop = i * n // size, -(-(i + 1) * n // size)
-    index = start[:, None] + np.arange((stop - start).max())
-    return np.minimum(index, n - 1), index < stop[:, None]
+        return self._pool(inputs, self.output_size, self.data_format)
 
 
 class _AdaptiveMaxPooling(_AdaptivePooling):
-    @staticmethod
-    def _along(x, axis, size):
-        index, counts = _regions(x.shape[axis], size)
-        return jnp.max(jnp.take(x, np.where(counts, index, index[:, :1]), axis=axis), axis=axis + 1)
+    _pool = staticmethod(adaptive_max_pool)
 
 
 class _AdaptiveAveragePooling(_AdaptivePooling):
-    @staticmethod
-    def _along(x, axis, size):
-        index, counts = _regions(x.shape[axis], size)
-        weight = (counts / counts.sum(1, keepdims=True)).reshape((*counts.shape, *(1,) * (x.ndim - axis - 1)))
-        return jnp.sum(jnp.take(x, index, axis=axis) * jnp.asarray(weight, x.dtype), axis=axis + 1)
+    _pool = staticmethod(adaptive_average_pool)
 
 
 class AdaptiveMaxPooling1D(_AdaptiveMaxPooling):
     """The greatest value of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
-    rank = 1
-
 
 class AdaptiveMaxPooling2D(_AdaptiveMaxPooling):
     """The greatest value of regions that cover two axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
-
-    rank = 2
 
 
 class AdaptiveMaxPooling3D(_AdaptiveMaxPooling):
     """The greatest value of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
 
-    rank = 3
-
 
 class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
     """The mean of regions that cover one axis evenly; arguments as in `AdaptiveAveragePooling2D`."""
-
-    rank = 1
 
 
 class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
@@ -254,13 +191,9 @@ class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
     (2, 3, 3, 3)
     """
 
-    rank = 2
-
 
 class AdaptiveAveragePooling3D(_AdaptiveAveragePooling):
     """The mean of regions that cover three axes evenly; arguments as in `AdaptiveAveragePooling2D`."""
-
-    rank = 3
 
 
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from cornu import check, config, random, regularizers
 from cornu.layers.layer import Layer
+from cornu.layers.spatial import Ranked
 from cornu.layers.spec import InputSpec
 
 
@@ -68,10 +69,9 @@ class Dropout(_Noise):
         return random.dropout(inputs, self.rate, self._shape_of_noise(inputs), self.seed_generator)
 
 
-class _SpatialDropout(Dropout):
+class _SpatialDropout(Ranked, Dropout):
     """Dropout of whole feature maps (Tompson et al. 2014)."""
 
-    rank: int
     _not_in_config = frozenset(("trainable",))  # Keras's own constructor does not take it
 
     def __init__(self, rate, data_format, seed, name, dtype, trainable=True):
@@ -98,8 +98,6 @@ class SpatialDropout1D(_SpatialDropout):
     (1, 2, 3)
     """
 
-    rank = 1
-
     def __init__(self, rate, seed=None, name=None, dtype=None):
         super().__init__(rate, "channels_last", seed, name, dtype)
 
@@ -119,8 +117,6 @@ class SpatialDropout2D(_SpatialDropout):
     (1, 2, 2, 3)
     """
 
-    rank = 2
-
     def __init__(self, rate, data_format=None, seed=None, name=None, dtype=None):
         super().__init__(rate, data_format, seed, name, dtype)
 
@@ -131,8 +127,6 @@ class SpatialDropout3D(_SpatialDropout):
     >>> SpatialDropout3D(0.5)(jnp.ones((1, 2, 2, 2, 3))).shape
     (1, 2, 2, 2, 3)
     """
-
-    rank = 3
 
     def __init__(self, rate, data_format=None, seed=None, name=None, dtype=None):
         super().__init__(rate, data_format, seed, name, dtype)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from cornu import check, config
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
+from cornu.layers.spatial import Spatial
 from cornu.layers.spec import InputSpec
 
 
@@ -119,20 +120,12 @@ class RepeatVector(Layer):
 # Edges -------------------------------------------------------------------------------------------------------------
 
 
-class _Spatial(Layer):
-    """A layer that treats the `rank` axes between batch and channels."""
-
-    rank: int
+class _Edged(Spatial):
+    """A layer that cuts or adds cells at the edges."""
 
     def __init__(self, data_format=None, **kwargs):
-        super().__init__(**kwargs)
-        self.data_format = config.standardize_data_format(data_format)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        super().__init__(data_format, **kwargs)
         self.built = True
-
-    @property
-    def _first(self):
-        return 1 if self.data_format == "channels_last" else 2
 
     def _pairs(self, argument, value):
         """An integer for all edges, one per axis, or a (before, after) pair per axis, as pairs."""
@@ -147,7 +140,7 @@ class _Spatial(Layer):
         return pairs
 
 
-class _Cropping(_Spatial):
+class _Cropping(_Edged):
     def __init__(self, cropping, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.cropping = self._pairs("cropping", cropping)
@@ -178,7 +171,7 @@ class Cropping1D(_Cropping):
     (2, 3, 3)
     """
 
-    rank, _not_in_config = 1, frozenset(("data_format",))
+    _not_in_config = frozenset(("data_format",))
 
     def __init__(self, cropping=(1, 1), **kwargs):
         super().__init__(0, "channels_last", **kwargs)
@@ -201,8 +194,6 @@ class Cropping2D(_Cropping):
     (2, 7, 5, 3)
     """
 
-    rank = 2
-
     def __init__(self, cropping=((0, 0), (0, 0)), data_format=None, **kwargs):
         super().__init__(cropping, data_format, **kwargs)
 
@@ -214,13 +205,11 @@ class Cropping3D(_Cropping):
     (2, 6, 6, 6, 3)
     """
 
-    rank = 3
-
     def __init__(self, cropping=((1, 1), (1, 1), (1, 1)), data_format=None, **kwargs):
         super().__init__(cropping, data_format, **kwargs)
 
 
-class _ZeroPadding(_Spatial):
+class _ZeroPadding(_Edged):
     def __init__(self, padding, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
         self.padding = self._pairs("padding", padding)
@@ -245,8 +234,6 @@ class ZeroPadding1D(_ZeroPadding):
     (2, 9, 3)
     """
 
-    rank = 1
-
     def __init__(self, padding=1, data_format=None, **kwargs):
         super().__init__(0, data_format, **kwargs)
         self.padding = check.int_tuple("padding", padding, 2, "ZeroPadding1D", zero=True)
@@ -266,8 +253,6 @@ class ZeroPadding2D(_ZeroPadding):
     (2, 9, 11, 3)
     """
 
-    rank = 2
-
     def __init__(self, padding=(1, 1), data_format=None, **kwargs):
         super().__init__(padding, data_format, **kwargs)
 
@@ -279,8 +264,6 @@ class ZeroPadding3D(_ZeroPadding):
     (2, 10, 10, 10, 3)
     """
 
-    rank = 3
-
     def __init__(self, padding=((1, 1), (1, 1), (1, 1)), data_format=None, **kwargs):
         super().__init__(padding, data_format, **kwargs)
 
@@ -288,10 +271,11 @@ class ZeroPadding3D(_ZeroPadding):
 # Up-sampling -------------------------------------------------------------------------------------------------------
 
 
-class _UpSampling(_Spatial):
+class _UpSampling(Spatial):
     def __init__(self, size, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
-        self.size = check.int_tuple("size", size, self.rank, type(self).__name__)
+        self._numbers(size=size)
+        self.built = True
 
     def call(self, inputs):
         return self._repeat(inputs, self.size)
@@ -317,7 +301,7 @@ class UpSampling1D(_UpSampling):
     (2, 6, 4)
     """
 
-    rank, _not_in_config = 1, frozenset(("data_format",))
+    _not_in_config = frozenset(("data_format",))
 
     def __init__(self, size=2, **kwargs):
         super().__init__(1, "channels_last", **kwargs)
@@ -338,8 +322,6 @@ class UpSampling2D(_UpSampling):
     >>> UpSampling2D(2)(jnp.ones((2, 4, 4, 3))).shape
     (2, 8, 8, 3)
     """
-
-    rank = 2
 
     def __init__(self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs):
         super().__init__(size, data_format, **kwargs)
@@ -365,8 +347,6 @@ class UpSampling3D(_UpSampling):
     >>> UpSampling3D(2)(jnp.ones((2, 4, 4, 4, 3))).shape
     (2, 8, 8, 8, 3)
     """
-
-    rank = 3
 
     def __init__(self, size=(2, 2, 2), data_format=None, **kwargs):
         super().__init__(size, data_format, **kwargs)

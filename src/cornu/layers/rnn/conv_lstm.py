@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, config
-from cornu.layers.convolution import check_window
 from cornu.layers.parts import called, told
 from cornu.layers.rnn.cells import LSTMCell
 from cornu.layers.rnn.recurrent import _OverCell
+from cornu.layers.spatial import Ranked, check_window
 from cornu.layers.spec import InputSpec
 from cornu.lowering.convolution import conv
 
@@ -84,7 +84,7 @@ class ConvLSTMCell(LSTMCell):
         return [jnp.zeros(shape, self.compute_dtype)] * 2
 
 
-class _ConvLSTM(_OverCell):
+class _ConvLSTM(Ranked, _OverCell):
     cell_class, cell_name = ConvLSTMCell, "conv_lstm_cell"
 
     def __init__(self, filters, kernel_size, strides=1, padding="valid", data_format=None, dilation_rate=1,
@@ -116,8 +116,6 @@ class ConvLSTM1D(_ConvLSTM):
     (2, 6, 4)
     """
 
-    rank = 1
-
 
 class ConvLSTM2D(_ConvLSTM):
     """An LSTM over images: its products with the input and the state are convolutions.
@@ -144,8 +142,6 @@ class ConvLSTM2D(_ConvLSTM):
     (2, 5, 8, 8, 4)
     """
 
-    rank = 2
-
 
 class ConvLSTM3D(_ConvLSTM):
     """A convolutional LSTM over three axes; arguments as in `ConvLSTM2D`, with three numbers where it has two.
@@ -153,5 +149,3 @@ class ConvLSTM3D(_ConvLSTM):
     >>> ConvLSTM3D(2, 2)(jnp.ones((1, 3, 4, 4, 4, 1))).shape
     (1, 3, 3, 3, 2)
     """
-
-    rank = 3
