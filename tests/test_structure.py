@@ -7,9 +7,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "src" / "cornu"
 FLOORS = [
-    ["check", "config", "files", "names", "version", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
+    ["check", "arguments", "config", "files", "names", "version", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
     ["distribution", "variable", "awaiting", "random", "holder", "rematerialization"],
-    ["symbolic", "lowering", "ops"],
+    ["symbolic", "input_spec", "lowering", "ops"],
     ["regularizers", "constraints", "initializers", "activations", "data"],
     ["layers"],
     ["losses", "metrics", "optimizers", "callbacks"],
@@ -91,3 +91,19 @@ def test_sizes(capsys):
     with capsys.disabled():
         print("\nlines:", ", ".join(f"{name} {count}" for name, count in sorted(lines.items())), "- total", sum(lines.values()))
     assert sum(lines.values()) < 30_000
+
+
+def test_the_book_of_layers_stays_short():
+    files = [p for p in FILES if part(p) == "layers" and "preprocessing" not in p.parts]
+    assert sum(p.read_text().count("\n") for p in files) < 4_500
+
+
+def test_configs_and_shapes_are_written_by_hand_for_a_stated_reason_only():
+    """A comment on the line of the definition gives the reason."""
+    bare = []
+    for path in FILES:
+        lines = path.read_text().splitlines()
+        for cls in (n for n in ast.walk(ast.parse("\n".join(lines))) if isinstance(n, ast.ClassDef)):
+            bare += [f"{path.relative_to(ROOT)}: {cls.name}.{f.name}" for f in cls.body if isinstance(f, ast.FunctionDef)
+                     and f.name in ("get_config", "compute_output_shape") and "  # " not in lines[f.lineno - 1]]
+    assert not bare, "\n".join(bare)

@@ -296,6 +296,19 @@ def _as_value_error(error, name, args, kwargs):
     return found.with_traceback(error.__traceback__)
 
 
+def dry(fn, *args):
+    """What `fn` gives, in shapes and dtypes only, and the variables that it writes (which are left as they are)."""
+    written = []
+
+    def body(*args):
+        with Scope(collects=True) as scope:
+            output = fn(*args)
+            written[:] = scope.written.values()
+            return output
+
+    return jax.eval_shape(body, *args), written
+
+
 def _symbol(axis: int):
     global _SYMBOLS
     if _SYMBOLS is None:
@@ -400,5 +413,5 @@ def _refuse(tensor):
 
 # jnp functions flatten their arguments first: so the error can name the function and what to use instead.
 jax.tree_util.register_pytree_node(KerasTensor, _refuse, lambda *_: None)
-__all__ = ["Call", "KerasTensor", "OpCall", "Operation", "any_symbolic", "has_tensor", "infer", "is_keras_tensor", "op",
+__all__ = ["Call", "KerasTensor", "OpCall", "Operation", "any_symbolic", "dry", "has_tensor", "infer", "is_keras_tensor", "op",
            "serialize", "shape_of", "shapes_of"]

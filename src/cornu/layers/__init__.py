@@ -46,7 +46,7 @@ from cornu.layers.rnn import (
     Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, GRU, GRUCell, LSTM, LSTMCell, RNN, SimpleRNN, SimpleRNNCell,
     StackedRNNCells, TimeDistributed
 )
-from cornu.layers.spec import InputSpec
+from cornu.input_spec import InputSpec
 
 
 def serialize(layer) -> dict:

@@ -3,18 +3,15 @@
 import jax.numpy as jnp
 
 from cornu import activations, check
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
-from cornu.layers.spec import InputSpec
 
 
 class _Elementwise(Layer):
     """A layer without weights that keeps its input's shape, and so its mask."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.built = True
+    supports_masking = _weightless = True
 
 
 class Activation(_Elementwise):
@@ -97,11 +94,12 @@ class PReLU(Parted):
     Array([[-1.,  2.]], dtype=float32)
     """
 
+    supports_masking = True
+
     def __init__(self, alpha_initializer="Zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None,
                  **kwargs):
         super().__init__(**self._keep(told(locals(), "shared_axes"), "alpha"))
         self.shared_axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes and list(shared_axes)
-        self.supports_masking = True
 
     def build(self, input_shape):
         shared = self.shared_axes or ()

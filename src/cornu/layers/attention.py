@@ -10,7 +10,7 @@ from cornu.layers.dense import EinsumDense
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.regularization import Dropout
-from cornu.ops.nn_sequence import dot_product_attention
+from cornu.ops.nn_sequence import attention_mask_of, dot_product_attention, scored_attention
 from cornu.random import SeedGenerator, dropout
 
 
@@ -172,19 +172,6 @@ class _HeadAttention(Parted):
         self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         self._output_dense = self._dense("attention_output", (*query_shape[:-1], heads, value_size), output, bound=2)
 
-    def _mask(self, queries, keys, query_mask, value_mask, key_mask, causal):
-        """Which query sees which key, (batch or 1, queries, keys), or None where each sees all."""
-        parts = [] if query_mask is None else [query_mask.reshape((query_mask.shape[0], -1, 1))]
-        parts += [m.reshape((m.shape[0], 1, -1)) for m in (value_mask, key_mask) if m is not None]
-        parts += [jnp.tri(queries, keys, dtype=bool)[None]] if causal else []
-        if self.sliding_window is not None:
-            distance = jnp.arange(queries)[:, None] - jnp.arange(keys)
-            parts.append((jnp.abs(distance) < self.sliding_window)[None])
-        mask = None
-        for part in parts:
-            mask = part.astype(bool) if mask is None else mask & part.astype(bool)
-        return mask
-
     def _attend(self, query, key, value, mask, training, with_scores):
         """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, the scores."""
         if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
@@ -195,15 +182,7 @@ class _HeadAttention(Parted):
             raise ValueError(f"{called(self)}: flash attention never forms the scores, and takes "
                              "keys and values of one size. Use flash_attention=None for return_attention_scores or "
                              "another value_dim.")
-        repeats = query.shape[2] // key.shape[2]
-        if repeats > 1:
-            key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
-        logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
-        if mask is not None:
-            logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
-        scores = jax.nn.softmax(logits, axis=-1)
-        scores = scores if mask is None else jnp.where(mask, scores, 0)  # a query that sees nothing gets zeros
-        return jnp.einsum("bhqk,bkhd->bqhd", self._dropout_layer(scores, training=training), value), scores
+        return scored_attention(query, key, value, mask, lambda scores: self._dropout_layer(scores, training=training))
 
     def _finish(self, result, query):
         return self._output_dense(result * self._gate_dense(query) if self.use_gate else result)
@@ -277,7 +256,8 @@ class MultiHeadAttention(_HeadAttention):
         queries, keys = ([x.shape[a] for a in self._axes] for x in (query, value))
         free = [query.shape[a] for a in self._free]
         # the query's own mask is only handed on: what an absent step sees is nobody's concern
-        mask = self._mask(math.prod(queries), math.prod(keys), None, value_mask, key_mask, use_causal_mask)
+        mask = attention_mask_of(
+            math.prod(queries), math.prod(keys), None, value_mask, key_mask, use_causal_mask, self.sliding_window)
         mask = self._joined(mask, attention_mask, (query.shape[0], *free), queries, keys)
         parts = (self._flat(dense(x)) for dense, x in
                  ((self._query_dense, query), (self._key_dense, key), (self._value_dense, value)))
@@ -353,7 +333,8 @@ class GroupedQueryAttention(_HeadAttention):
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):
         key = value if key is None else key
-        mask = self._mask(query.shape[1], value.shape[1], query_mask, value_mask, key_mask, use_causal_mask)
+        mask = attention_mask_of(query.shape[1], value.shape[1], query_mask, value_mask, key_mask, use_causal_mask,
+                                 self.sliding_window)
         mask = None if mask is None else mask[:, None]
         if attention_mask is not None:
             given = attention_mask.astype(bool).reshape(

@@ -1,9 +1,9 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
 from cornu import activations, check
+from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.spatial import Spatial, check_window
-from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 
@@ -166,11 +166,7 @@ class Conv2DTranspose(_ConvTranspose):
         output_padding: cells added at the end of each axis, fewer than strides; None chooses the output's size.
         data_format: "channels_last", "channels_first", or None for the configured one.
         dilation_rate: the distances between the window's cells.
-        activation: a name or function; none if None.
-        use_bias: whether a bias is added.
-        kernel_initializer, bias_initializer: where the weights start.
-        kernel_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
-        kernel_constraint, bias_constraint: applied to the weights after every update.
+        activation, use_bias, the initializers, regularizers and constraints: as in `Conv2D`.
 
     Raises ValueError for an output_padding that is not smaller than strides. Source: Zeiler et al., Deconvolutional
     Networks (2010).

@@ -10,17 +10,9 @@ from cornu.symbolic import Call, KerasTensor
 
 
 class InputLayer(Layer):
-    """The layer behind `Input`: it has no weights and gives a symbolic tensor.
+    """The layer behind `Input`: it has no weights and gives a symbolic tensor, its `output`.
 
-    Args:
-        shape: the shape without the batch, with None for unknown sizes.
-        batch_size: the size of the batch, if it is fixed.
-        dtype: the dtype of the input; floatx if None.
-        sparse, ragged: must be None or False: cornu's tensors are dense.
-        batch_shape: the shape with the batch, instead of `shape` and `batch_size`.
-        input_tensor: an existing symbolic tensor to give out.
-        optional: whether None may be passed for this input.
-        name: the input's name.
+    Args: those of `Input`; `input_tensor` is its `tensor`.
 
     >>> InputLayer((3,)).output.shape
     (None, 3)
@@ -104,10 +96,7 @@ class Identity(Layer):
     Array([1., 1.], dtype=float32)
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
-        self.built = True
+    supports_masking = _weightless = True
 
     def call(self, inputs):
         return inputs
@@ -125,11 +114,11 @@ class Masking(Layer):
     Array([[ True, False]], dtype=bool)
     """
 
+    supports_masking = _weightless = True
+
     def __init__(self, mask_value=0.0, **kwargs):
         super().__init__(**kwargs)
         self.mask_value = mask_value
-        self.supports_masking = True
-        self.built = True
 
     def compute_mask(self, inputs, mask=None):
         return jnp.any(inputs != self.mask_value, axis=-1)

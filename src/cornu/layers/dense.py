@@ -1,15 +1,14 @@
 """Layers around one large weight: Dense, EinsumDense, Embedding and ReversibleEmbedding."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cornu import activations, check, dtypes
+from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
-from cornu.layers.spec import InputSpec
 from cornu.lowering import bias_add
+from cornu.ops.equations import einsum_shapes
 
 
 class Dense(Parted):
@@ -30,6 +29,8 @@ class Dense(Parted):
     (2, 3)
     """
 
+    supports_masking = True
+
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
                  kernel_constraint=None, bias_constraint=None, **kwargs):
@@ -38,7 +39,6 @@ class Dense(Parted):
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.input_spec = InputSpec(min_ndim=2)
-        self.supports_masking = True
 
     def build(self, input_shape):
         dim = input_shape[-1]
@@ -84,7 +84,7 @@ class EinsumDense(Parted):
         self.activation = activations.get(activation)
 
     def build(self, input_shape):
-        kernel_shape, bias_shape = _einsum_shapes(self, input_shape)
+        kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape, self.bias_axes)
         self.kernel = self._weight(kernel_shape, "kernel")
         self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
 
@@ -93,51 +93,6 @@ class EinsumDense(Parted):
         if self.bias is not None:
             x = bias_add(x, self.bias.value)
         return self.activation(x)
-
-
-def _einsum_shapes(layer, input_shape):
-    """The shapes of kernel and bias that an EinsumDense needs for an input."""
-    owner = called(layer)
-    found = re.fullmatch(r"(\.{0,3}[a-zA-Z]*\.{0,3}),([a-zA-Z]+)->(\.{0,3}[a-zA-Z]*\.{0,3})",
-                         layer.equation.replace(" ", ""))
-    if not found:
-        raise ValueError(f"{owner}: equation {layer.equation!r} is not of the form 'ab,bc->ac', with '...' at one end "
-                         "of the first and the last part at most.")
-    left, weight, right = found.groups()
-
-    def sizes(letters, shape, what):
-        plain = letters.replace(".", "")
-        if len(shape) < len(plain) or "." not in letters and len(shape) != len(plain):
-            raise ValueError(f"{owner}: {what} of shape {tuple(shape)} does not fit {letters!r} in equation "
-                             f"{layer.equation!r}.")
-        return dict(zip(plain, shape[len(shape) - len(plain):] if letters.startswith("...") else shape))
-
-    have = sizes(left, input_shape, "an input")
-    full = (input_shape[0], *layer.output_shape)
-    if right.startswith("...") and right != "...":  # the batch may be among the dots
-        full = (*(None,) * len(right), *layer.output_shape)
-    want = sizes(right, full, f"output_shape={layer.output_shape}, with the batch,")
-    for letter, size in want.items():
-        if have.get(letter) is not None and size is not None and have[letter] != size:
-            raise ValueError(f"{owner}: axis {letter!r} of equation {layer.equation!r} is {have[letter]} in the input, "
-                             f"but {size} in output_shape={layer.output_shape}.")
-    known = {**want, **{k: n for k, n in have.items() if n is not None or k not in want}}
-    for letter in weight:
-        if known.get(letter) is None:
-            raise ValueError(f"{owner}: the size of the kernel's axis {letter!r} in equation {layer.equation!r} is "
-                             f"unknown. Received an input of shape {input_shape}, output_shape={layer.output_shape}.")
-    if layer.bias_axes is None:
-        return tuple(known[c] for c in weight), None
-    plain = right.replace(".", "")
-    missing = [c for c in layer.bias_axes if c not in plain]
-    if missing:
-        raise ValueError(f"{owner}: bias_axes={layer.bias_axes!r} has letters that the output {right!r} has not: "
-                         f"{missing}")
-    first = min(map(plain.index, layer.bias_axes)) if layer.bias_axes else len(plain)
-    bias = [known.get(c) if c in layer.bias_axes else 1 for c in plain[first:]]
-    if right.endswith("..."):
-        bias += [1] * (len(input_shape) - len(left.replace(".", "")))
-    return tuple(known[c] for c in weight), tuple(bias)
 
 
 class Embedding(Parted):

@@ -8,13 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, dtypes, errors, initializers, registry, tree
+from cornu import arguments, check, context, dtypes, errors, initializers, registry, tree
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
 from cornu.holder import Holder
-from cornu.layers import arguments
-from cornu.layers.spec import InputSpec, assert_input_compatibility
+from cornu.input_spec import InputSpec, assert_input_compatibility
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
@@ -67,6 +66,9 @@ class Layer(Holder, Operation):
     (2, 3)
     """
 
+    supports_masking = False  # whether a mask of the input is handed on, or dealt with
+    input_spec = None
+    _weightless = False  # whether there is nothing to build
     _building = False
     _initialized = False
     _remat = None  # the RematScope in which the layer was made
@@ -87,9 +89,7 @@ class Layer(Holder, Operation):
         self.activity_regularizer = regularizers_module.get(activity_regularizer)
         self.dtype_policy = dtypes.get(dtype)
         self.autocast = autocast
-        self.supports_masking = False
-        self.input_spec = None
-        self.built = False
+        self.built = self._weightless
         self._trainable = bool(trainable)
         self._losses = []
         self._build_shapes = None

@@ -13,10 +13,7 @@ class _Merge(Layer):
     """Combines a list of inputs value by value; where their ranks differ, axes of size 1 follow the batch."""
 
     least, most = 1, None
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.supports_masking = True
+    supports_masking = True
 
     def build(self, input_shape):
         shapes, owner = input_shape, called(self)

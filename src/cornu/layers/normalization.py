@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, config, initializers
+from cornu.input_spec import InputSpec
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
-from cornu.layers.spec import InputSpec
 from cornu.lowering import affine, moments
 
 
@@ -23,22 +23,19 @@ def _wide(x):
 class _Normalization(Parted):
     """What the family shares: `scale` by a weight gamma, and `center` by a weight beta."""
 
+    supports_masking = True
+
     def __init__(self, axis=-1, epsilon=1e-3, center=True, scale=True, beta_initializer="zeros",
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, **kwargs):
         super().__init__(**self._keep(told(locals(), "axis", "epsilon", "center", "scale"), "beta", "gamma"))
         self.axis, self.center, self.scale = axis, center, scale
         self.epsilon = check.positive("epsilon", epsilon, type(self).__name__, zero=True, kind=float)
-        self.supports_masking = True
 
-    def _add_affine(self, shape):
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(shape, self.gamma_initializer, name="gamma", autocast=False,
-                                         regularizer=self.gamma_regularizer, constraint=self.gamma_constraint)
-        if self.center:
-            self.beta = self.add_weight(shape, self.beta_initializer, name="beta", autocast=False,
-                                        regularizer=self.beta_regularizer, constraint=self.beta_constraint)
+    def _add_affine(self, shape, center=None):
+        self.gamma = self._weight(shape, "gamma", autocast=False) if self.scale else None
+        center = self.center if center is None else center
+        self.beta = self._weight(shape, "beta", autocast=False) if center else None
 
     def _affine(self, x, mean, inverse, shape):
         """`(x - mean) * inverse * gamma + beta`, as one product and one sum per value."""
@@ -214,9 +211,7 @@ class LayerNormalization(_Normalization):
         self.input_spec = InputSpec(ndim=len(input_shape), axes=dict(zip(axes, sizes)))
 
     def _add_affine(self, shape):
-        center, self.center = self.center, self.center and not self.rms_scaling
-        super()._add_affine(shape)
-        self.center = center
+        super()._add_affine(shape, center=self.center and not self.rms_scaling)
 
     def call(self, inputs):
         x = _wide(inputs)
@@ -318,6 +313,8 @@ class UnitNormalization(Layer):
     Array([[0.6, 0.8]], dtype=float32)
     """
 
+    supports_masking = _weightless = True
+
     def __init__(self, axis=-1, **kwargs):
         super().__init__(**kwargs)
         if isinstance(axis, (list, tuple)):
@@ -326,8 +323,6 @@ class UnitNormalization(Layer):
             raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
                              f"Received: {axis!r}")
         self.axis = axis
-        self.supports_masking = True
-        self.built = True
 
     def call(self, inputs):
         axes = tuple(self.axis) if isinstance(self.axis, list) else self.axis

@@ -25,8 +25,8 @@ class Parted(Layer):
             object.__setattr__(self, name, _KINDS[name.rpartition("_")[2]](arguments.pop(name)))
         return arguments
 
-    def _weight(self, shape, name: str, part: str | None = None, initializer=None):
+    def _weight(self, shape, name: str, part: str | None = None, initializer=None, autocast: bool = True):
         part = part or name
-        return self.add_weight(shape, initializer or getattr(self, part + "_initializer"), name=name,
+        return self.add_weight(shape, initializer or getattr(self, part + "_initializer"), name=name, autocast=autocast,
                                regularizer=getattr(self, part + "_regularizer"),
                                constraint=getattr(self, part + "_constraint"))

@@ -5,21 +5,20 @@ import math
 import jax.numpy as jnp
 
 from cornu import check, config, random, regularizers
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.spatial import Ranked
-from cornu.layers.spec import InputSpec
 
 
 class _Noise(Layer):
     """A random change of the inputs in training; nothing else outside it. `_strength` 0 means never any."""
 
     _strength = "rate"
+    supports_masking = _weightless = True
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
-        self.supports_masking = True
-        self.built = True
 
     def _set_strength(self, value, high=1.0):
         name = self._strength
@@ -217,12 +216,11 @@ class ActivityRegularization(Layer):
     """
 
     _not_in_config = frozenset(("activity_regularizer",))  # it says l1 and l2 again
+    supports_masking = _weightless = True
 
     def __init__(self, l1=0.0, l2=0.0, **kwargs):
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.l1, self.l2 = l1, l2
-        self.supports_masking = True
-        self.built = True
 
     def call(self, inputs):
         return inputs

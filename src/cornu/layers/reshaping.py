@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, config
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.spatial import Spatial
-from cornu.layers.spec import InputSpec
 
 
 class Flatten(Layer):
@@ -24,12 +24,13 @@ class Flatten(Layer):
     (2, 12)
     """
 
+    _weightless = True
+
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = config.standardize_data_format(data_format)
         self.input_spec = InputSpec(min_ndim=1)
         self._channels_first = self.data_format == "channels_first"
-        self.built = True
 
     def call(self, inputs):
         if self._channels_first and inputs.ndim > 1:
@@ -49,6 +50,8 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
+    _weightless = True
+
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
         shape = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
@@ -56,7 +59,6 @@ class Reshape(Layer):
             raise ValueError(f"Reshape: argument `target_shape` must be made of integers >= 0 and at most one -1. "
                              f"Received: {target_shape!r}")
         self.target_shape = shape
-        self.built = True
 
     def call(self, inputs):
         sizes = inputs.shape[1:]
@@ -82,6 +84,8 @@ class Permute(Layer):
     (5, 4, 3)
     """
 
+    _weightless = True
+
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
@@ -89,7 +93,6 @@ class Permute(Layer):
             raise ValueError(f"Permute: argument `dims` must hold each of 1 to {len(self.dims)} once. "
                              f"Received: {dims!r}")
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
-        self.built = True
 
     def call(self, inputs):
         return jnp.transpose(inputs, (0, *self.dims))
@@ -107,11 +110,12 @@ class RepeatVector(Layer):
     (2, 3, 4)
     """
 
+    _weightless = True
+
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)
         self.n = check.positive("n", n, "RepeatVector")
         self.input_spec = InputSpec(ndim=2)
-        self.built = True
 
     def call(self, inputs):
         return jnp.repeat(inputs[:, None], self.n, axis=1)
@@ -123,12 +127,12 @@ class RepeatVector(Layer):
 class _Edged(Spatial):
     """A layer that cuts or adds cells at the edges."""
 
-    def __init__(self, data_format=None, **kwargs):
-        super().__init__(data_format, **kwargs)
-        self.built = True
+    _weightless = True
 
     def _pairs(self, argument, value):
-        """An integer for all edges, one per axis, or a (before, after) pair per axis, as pairs."""
+        """An integer for all edges, one per axis, or a (before, after) pair per axis, as pairs; one pair over one axis."""
+        if self.rank == 1:
+            return (check.int_tuple(argument, value, 2, type(self).__name__, zero=True),)
         values = (value,) * self.rank if isinstance(value, int) else value
         try:
             pairs = tuple(check.int_tuple(argument, v, 2, zero=True) for v in values)
@@ -143,20 +147,18 @@ class _Edged(Spatial):
 class _Cropping(_Edged):
     def __init__(self, cropping, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
-        self.cropping = self._pairs("cropping", cropping)
+        self._edges = self._pairs("cropping", cropping)
+        self.cropping = self._edges if self.rank > 1 else self._edges[0]
 
     def call(self, inputs):
         index = [slice(None)] * inputs.ndim
-        for axis, (low, high) in enumerate(self._edges(), self._first):
+        for axis, (low, high) in enumerate(self._edges, self._first):
             size = inputs.shape[axis]
             if isinstance(size, int) and low + high >= size:
                 raise ValueError(f"{called(self)}: cropping={self.cropping} leaves nothing "
                                  f"of axis {axis} of an input of shape {tuple(inputs.shape)}.")
             index[axis] = slice(low, size - high)
         return inputs[tuple(index)]
-
-    def _edges(self):
-        return self.cropping
 
 
 class Cropping1D(_Cropping):
@@ -174,11 +176,7 @@ class Cropping1D(_Cropping):
     _not_in_config = frozenset(("data_format",))
 
     def __init__(self, cropping=(1, 1), **kwargs):
-        super().__init__(0, "channels_last", **kwargs)
-        self.cropping = check.int_tuple("cropping", cropping, 2, "Cropping1D", zero=True)
-
-    def _edges(self):
-        return (self.cropping,)
+        super().__init__(cropping, "channels_last", **kwargs)
 
 
 class Cropping2D(_Cropping):
@@ -212,15 +210,13 @@ class Cropping3D(_Cropping):
 class _ZeroPadding(_Edged):
     def __init__(self, padding, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
-        self.padding = self._pairs("padding", padding)
+        self._edges = self._pairs("padding", padding)
+        self.padding = self._edges if self.rank > 1 else self._edges[0]
 
     def call(self, inputs):
         edges = [(0, 0)] * inputs.ndim
-        edges[self._first:self._first + self.rank] = self._edges()
+        edges[self._first:self._first + self.rank] = self._edges
         return jnp.pad(inputs, edges)
-
-    def _edges(self):
-        return self.padding
 
 
 class ZeroPadding1D(_ZeroPadding):
@@ -235,11 +231,7 @@ class ZeroPadding1D(_ZeroPadding):
     """
 
     def __init__(self, padding=1, data_format=None, **kwargs):
-        super().__init__(0, data_format, **kwargs)
-        self.padding = check.int_tuple("padding", padding, 2, "ZeroPadding1D", zero=True)
-
-    def _edges(self):
-        return (self.padding,)
+        super().__init__(padding, data_format, **kwargs)
 
 
 class ZeroPadding2D(_ZeroPadding):
@@ -272,13 +264,14 @@ class ZeroPadding3D(_ZeroPadding):
 
 
 class _UpSampling(Spatial):
+    _weightless = True
+
     def __init__(self, size, data_format=None, **kwargs):
         super().__init__(data_format, **kwargs)
         self._numbers(size=size)
-        self.built = True
 
     def call(self, inputs):
-        return self._repeat(inputs, self.size)
+        return self._repeat(inputs, (self.size,) if self.rank == 1 else self.size)
 
     def _repeat(self, x, sizes):
         """Each value `size` times, along all axes by one broadcast."""
@@ -306,9 +299,6 @@ class UpSampling1D(_UpSampling):
     def __init__(self, size=2, **kwargs):
         super().__init__(1, "channels_last", **kwargs)
         self.size = check.positive("size", size, "UpSampling1D")
-
-    def call(self, inputs):
-        return self._repeat(inputs, (self.size,))
 
 
 class UpSampling2D(_UpSampling):

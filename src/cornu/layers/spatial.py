@@ -3,9 +3,9 @@
 import re
 
 from cornu import check, config, registry
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
-from cornu.layers.spec import InputSpec
 
 
 class Ranked:

@@ -1,6 +1,6 @@
-"""A recurrence over time whose only weights are in one product of the state, and its gradient written by hand.
+"""Recurrences over time: of any step, and of steps whose only weights are in one product of the state.
 
-Each step is `u = h @ kernel + bias` and then a function without weights of `u`, the step's input and the states: LSTM,
+The latter have a gradient written by hand. Each such step is `u = h @ kernel + bias` and then a function without weights of `u`, the step's input and the states: LSTM,
 GRU with reset_after and the plain recurrent cell are of this kind. JAX's own gradient of the loop forms the gradient of
 the kernel in every step and adds it up; here the gradients of all `u` are kept, and the kernel's is one product after
 the loop.
@@ -14,6 +14,56 @@ from jax import lax
 
 from cornu.lowering.platform import island
 from cornu.lowering.reduction import sum_leading
+from cornu.variable import Scope
+
+
+def where_valid(valid, new, old):
+    """`new` where the sample's step counts, else `old`."""
+    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)
+
+
+def masked_scan(step, inputs, mask, states, shown, written=(), *, zeros=False, keep=True, unroll=False):
+    """Run `step(x, states) -> (output, states)` over time; a masked step keeps the states and the output before it.
+
+    Args:
+        inputs, mask: with time first; the mask is bool, or None.
+        shown: the output of a first step that is masked.
+        written: the Variables that a step assigns, which are carried along.
+        zeros: whether masked steps give zeros instead.
+        keep: whether the outputs of all steps are wanted.
+        unroll: whether the steps are written out instead of a loop.
+
+    Returns: (the last output, the outputs with time first or None, the last states).
+    """
+    owners = []
+
+    def body(carry, now):
+        (states, shown, values), (x, valid) = carry, now
+        with Scope(written, values) as scope:
+            output, new = step(x, states)
+            values = [scope.values[id(v)] for v in written]
+            owners[:] = [owner for owner, _ in scope.added]
+            losses = [loss for _, loss in scope.added]
+        if valid is not None:
+            new = jax.tree.map(lambda n, o: where_valid(valid, n, o), new, states)
+            output = where_valid(valid, output, jnp.zeros_like(output) if zeros else shown)
+        return (new, output, values), (output if keep else None, losses)
+
+    carry = (states, shown, [v.raw for v in written])
+    if unroll:
+        found = []
+        for t in range(inputs.shape[0]):
+            carry, kept = body(carry, (inputs[t], None if mask is None else mask[t]))
+            found.append(kept)
+        outputs, losses = jax.tree.map(lambda *v: jnp.stack(v), *found)
+    else:
+        carry, (outputs, losses) = lax.scan(body, carry, (inputs, mask))
+    states, last, values = carry
+    for variable, value in zip(written, values):
+        variable.assign(value)
+    for owner, loss in zip(owners, losses):
+        owner.add_loss(jnp.sum(loss, 0))
+    return last, outputs, states
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -1,5 +1,7 @@
 """Connectionist temporal classification, and attention."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -184,4 +186,37 @@ def _capped_attention(query, key, value, bias, mask, scale, is_causal, cap):
     return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(value.dtype), value)
 
 
-__all__ = public(globals())
+def attention_mask_of(queries, keys, query_mask, value_mask, key_mask, causal, window):
+    """Which query sees which key, (batch or 1, queries, keys), or None where each sees all.
+
+    Args:
+        queries, keys: their numbers.
+        query_mask, value_mask, key_mask: bool, of the steps that are there, or None.
+        causal: whether a query sees only the keys up to its own place.
+        window: how many keys to each side a query sees, its own among them; None for all.
+    """
+    parts = [] if query_mask is None else [query_mask.reshape((query_mask.shape[0], -1, 1))]
+    parts += [m.reshape((m.shape[0], 1, -1)) for m in (value_mask, key_mask) if m is not None]
+    parts += [jnp.tri(queries, keys, dtype=bool)[None]] if causal else []
+    if window is not None:
+        parts.append((jnp.abs(jnp.arange(queries)[:, None] - jnp.arange(keys)) < window)[None])
+    return functools.reduce(jnp.logical_and, [p.astype(bool) for p in parts]) if parts else None
+
+
+def scored_attention(query, key, value, mask, drop):
+    """Attention of arrays that also gives its weights, (batch, heads, queries, keys).
+
+    `drop` acts on the weights before they are used. A query that sees nothing gets zeros.
+    """
+    repeats = query.shape[2] // key.shape[2]
+    if repeats > 1:
+        key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
+    if mask is not None:
+        logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+    scores = jax.nn.softmax(logits, axis=-1)
+    scores = scores if mask is None else jnp.where(mask, scores, 0)
+    return jnp.einsum("bhqk,bkhd->bqhd", drop(scores), value), scores
+
+
+__all__ = [name for name in public(globals()) if name not in ("attention_mask_of", "scored_attention")]

@@ -7,16 +7,15 @@ from typing import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from cornu import tree
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
-from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, dry, initial_state
-from cornu.layers.spec import InputSpec
-from cornu.lowering.rnn import recurrence
-from cornu.symbolic import shape_of
-from cornu.variable import Scope, Variable
+from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, initial_state
+from cornu.lowering.rnn import masked_scan, recurrence, where_valid
+from cornu.symbolic import dry, shape_of
+from cornu.variable import Variable
 
 
 class RNN(Layer):
@@ -76,9 +75,10 @@ class RNN(Layer):
             if sequences_shape[0] is None:
                 raise ValueError(f"{called(self)}: stateful=True needs a fixed batch size. Give "
                                  f"it, as in Input(batch_shape=(32, 10, 8)). Received shape: {tuple(sequences_shape)}")
+            with jax.ensure_compile_time_eval():  # what a variable starts from is an array, inside a trace too
+                first = self.get_initial_state(sequences_shape[0])
             self.states = jax.tree.map(
-                lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"),
-                _now(self.get_initial_state)(sequences_shape[0]))
+                lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"), first)
 
     def get_initial_state(self, batch_size):
         """The cell's first states for a batch, as a list."""
@@ -189,36 +189,9 @@ class RNN(Layer):
         return jnp.flip(x, 0) if self.go_backwards else x
 
     def _loop(self, step, steps, states, mask, shown, written):
-        """The loop over steps (time, batch, ...); the variables that a step writes are carried along."""
         mask = None if mask is None else self._in_order(mask.astype(bool))
-        owners = []
-
-        def body(carry, inputs):
-            (states, shown, values), (x, valid) = carry, inputs
-            with Scope(written, values) as scope:
-                output, new = step(x, states)
-                values = [scope.values[id(v)] for v in written]
-                owners[:] = [owner for owner, _ in scope.added]
-                losses = [loss for _, loss in scope.added]
-            if valid is not None:
-                new = jax.tree.map(lambda n, o: _where(valid, n, o), new, states)
-                output = _where(valid, output, jnp.zeros_like(output) if self.zero_output_for_mask else shown)
-            return (new, output, values), (output if self.return_sequences else None, losses)
-
-        carry = (states, shown, [v.raw for v in written])
-        if self.unroll:
-            found = []
-            for t in range(steps.shape[0]):
-                carry, kept = body(carry, (steps[t], None if mask is None else mask[t]))
-                found.append(kept)
-            outputs, losses = jax.tree.map(lambda *v: jnp.stack(v), *found)
-        else:
-            carry, (outputs, losses) = lax.scan(body, carry, (steps, mask))
-        states, last, values = carry
-        for variable, value in zip(written, values):
-            variable.assign(value)
-        for owner, loss in zip(owners, losses):
-            owner.add_loss(jnp.sum(loss, 0))
+        last, outputs, states = masked_scan(step, steps, mask, states, shown, written, zeros=self.zero_output_for_mask,
+                                            keep=self.return_sequences, unroll=self.unroll)
         return last, None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
 
 
@@ -236,8 +209,8 @@ class _Step:
         new = self.combine(z, u, states, self.activation, self.recurrent_activation)
         if valid is None:
             return new, new[0]
-        new = [_where(valid, n, o) for n, o in zip(new, states)]
-        return new, _where(valid, new[0], jnp.zeros_like(new[0])) if self.zeros else new[0]
+        new = [where_valid(valid, n, o) for n, o in zip(new, states)]
+        return new, where_valid(valid, new[0], jnp.zeros_like(new[0])) if self.zeros else new[0]
 
 
 @contextlib.contextmanager
@@ -254,15 +227,3 @@ def _held_masks(cell, step, x, states, training):
     finally:
         for inner in cells:
             inner._held = None
-
-
-def _now(fn):
-    """`fn` computed at once even inside a trace: what a variable starts from is an array."""
-    def run(*args):
-        with jax.ensure_compile_time_eval():
-            return fn(*args)
-    return run
-
-
-def _where(valid, new, old):
-    return jnp.where(valid.reshape(valid.shape + (1,) * (new.ndim - 1)), new, old)

@@ -13,7 +13,7 @@ from cornu import activations, check, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
 from cornu.random import SeedGenerator, dropout
-from cornu.variable import Scope
+from cornu.symbolic import dry
 
 
 class _Cell(Parted):
@@ -317,16 +317,3 @@ def build_cell(cell, x):
     if isinstance(cell, Layer) and not cell.built and type(cell).build is not Layer.build:
         cell.build((None, *x.shape[1:]))
     return dry(lambda x: call_cell(cell, x, initial_state(cell, x.shape[0], x.dtype), False)[0], x)[0]
-
-
-def dry(fn, *args):
-    """What `fn` gives, in shapes and dtypes only, and the variables that it writes (which are left as they are)."""
-    written = []
-
-    def body(*args):
-        with Scope(collects=True) as scope:
-            output = fn(*args)
-            written[:] = scope.written.values()
-            return output
-
-    return jax.eval_shape(body, *args), written

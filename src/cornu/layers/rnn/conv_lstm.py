@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, config
+from cornu.input_spec import InputSpec
 from cornu.layers.parts import called, told
 from cornu.layers.rnn.cells import LSTMCell
 from cornu.layers.rnn.recurrent import _OverCell
 from cornu.layers.spatial import Ranked, check_window
-from cornu.layers.spec import InputSpec
 from cornu.lowering.convolution import conv
 
 

@@ -3,10 +3,10 @@
 import inspect
 
 from cornu import check
+from cornu.input_spec import InputSpec
 from cornu.layers.parts import told
 from cornu.layers.rnn.base import RNN
 from cornu.layers.rnn.cells import GRUCell, LSTMCell, SimpleRNNCell
-from cornu.layers.spec import InputSpec
 
 
 class _OverCell(RNN):
@@ -125,13 +125,7 @@ class GRU(_OverCell):
         units: the size of the state and the output.
         activation: of the candidate.
         recurrent_activation: of the gates.
-        use_bias: whether a bias is added.
-        kernel_initializer, recurrent_initializer, bias_initializer: where the weights start.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer, activity_regularizer: penalties added to the loss.
-        kernel_constraint, recurrent_constraint, bias_constraint: applied to the weights after every update.
-        dropout, recurrent_dropout: the shares of the input's and the state's values that are dropped in training, the
-            same ones at every step.
-        seed: for dropout.
+        use_bias, the initializers, regularizers and constraints, dropout, recurrent_dropout, seed: as in `LSTM`.
         return_sequences, return_state, go_backwards, stateful, unroll: as in `RNN`.
         reset_after: whether the reset gate comes after the product.
         use_cudnn: "auto", True or False: whether the platform's fused recurrence is used.

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from cornu import check, dtypes, registry
-from cornu.layers.arguments import of_call
+from cornu.arguments import of_call
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
