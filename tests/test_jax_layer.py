@@ -67,7 +67,10 @@ def test_state_is_written_back_eagerly_and_in_fit():
 
 
 def test_keys_are_given_in_training_only_and_new_each_time():
-    layer = JaxLayer(lambda rng, inputs: inputs if rng is None else inputs + jax.random.normal(rng, inputs.shape), seed=3)
+    def noisy(rng, inputs):
+        return inputs if rng is None else inputs + jax.random.normal(rng, inputs.shape)
+
+    layer = JaxLayer(noisy, seed=3)
     np.testing.assert_array_equal(layer(X), X)
     first, second = layer(X, training=True), layer(X, training=True)
     assert not np.array_equal(first, second) and not np.array_equal(first, X)
@@ -75,7 +78,12 @@ def test_keys_are_given_in_training_only_and_new_each_time():
 
 def test_init_fn_sees_integers_where_the_inputs_are():
     seen = []
-    layer = JaxLayer(lambda params, inputs: params[inputs], lambda inputs: seen.append(inputs.dtype) or jnp.ones((5, 2)))
+
+    def table(inputs):
+        seen.append(inputs.dtype)
+        return jnp.ones((5, 2))
+
+    layer = JaxLayer(lambda params, inputs: params[inputs], table)
     assert layer(cornu.Input((3,), dtype="int32")).shape == (None, 3, 2) and seen == [jnp.int32]
     copy = JaxLayer(layer.call_fn, layer.init_fn)
     copy.build_from_config(json.loads(json.dumps(layer.get_build_config())))
@@ -89,7 +97,8 @@ def test_flax_gives_what_the_module_gives():
     keras_layer = keras.layers.FlaxLayer(Block(), variables=variables)
     np.testing.assert_allclose(layer(X), keras_layer(X), rtol=1e-6)
     layer(X, training=True), keras_layer(X, training=True)
-    assert [(v.shape, v.trainable) for v in layer.weights] == [(tuple(v.shape), v.trainable) for v in keras_layer.weights]
+    kinds = [[(tuple(v.shape), v.trainable) for v in one.weights] for one in (layer, keras_layer)]
+    assert kinds[0] == kinds[1]
     for a, b in zip(layer.get_weights(), keras_layer.get_weights()):
         np.testing.assert_allclose(a, b, rtol=1e-5)
 
@@ -112,7 +121,8 @@ class Saved(Block):
         return {"width": self.width}
 
 
-@pytest.mark.parametrize("make", [lambda: JaxLayer(apply_affine, init_affine), lambda: FlaxLayer(Saved(5))], ids=["jax", "flax"])
+@pytest.mark.parametrize("make", [lambda: JaxLayer(apply_affine, init_affine), lambda: FlaxLayer(Saved(5))],
+                         ids=["jax", "flax"])
 def test_a_model_with_it_is_saved(make, tmp_path):
     model = cornu.Sequential([cornu.Input((3,)), make()])
     model.save(tmp_path / "model.keras")

@@ -13,7 +13,8 @@ def of_call(call):
     named = tuple(p.name for p in params if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.KEYWORD_ONLY))
     training = next((p.default for p in params if p.name == "training"), inspect.Parameter.empty)
     masks = tuple(n for n in named if n == "mask" or n.endswith("_mask") and n[:-5] in named)
-    return named, training is not inspect.Parameter.empty, None if training is inspect.Parameter.empty else training, masks
+    takes_training = training is not inspect.Parameter.empty
+    return named, takes_training, training if takes_training else None, masks
 
 
 def unknown(cls, names) -> ValueError:
@@ -38,8 +39,8 @@ def legacy_input_shape(kwargs):
 
 
 def refuse_later(owner: str, kwargs: dict) -> None:
-    """Drop the arguments of LoRA and quantization, which Keras writes as None into configs; an error for other values."""
+    """Drop the arguments of LoRA and quantization, which are None in Keras's configs; an error for other values."""
     for name in ("lora_rank", "lora_alpha", "quantization_config", "gptq_unpacked_column_size"):
         if (value := kwargs.pop(name, None)) is not None:
-            raise ValueError(f"{owner}: {name}={value!r:.80}: layers with LoRA or quantized weights are not part of cornu. "
-                             f"Leave {name} at None.")
+            raise ValueError(f"{owner}: {name}={value!r:.80}: layers with LoRA or quantized weights are not part of "
+                             f"cornu. Leave {name} at None.")

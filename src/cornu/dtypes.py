@@ -95,7 +95,7 @@ class DTypePolicy:
             return x.astype(dtype)
         return x
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # a policy stands below the registry, which derives configs
         return {"name": self.name}
 
     @classmethod
@@ -152,7 +152,7 @@ class DTypePolicyMap(DTypePolicy, dict):
             raise ValueError(f"A policy map holds DTypePolicy objects. Received: {policy!r}")
         dict.__setitem__(self, path, policy)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # a policy stands below the registry
         return {"default_policy": None if self._default is None else serialize(self._default),
                 "policy_map": {k: serialize(v) for k, v in self.items()}}
 

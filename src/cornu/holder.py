@@ -10,8 +10,8 @@ from cornu.interrupts import interrupts
 from cornu.random import SeedGenerator
 from cornu.variable import Variable, structure
 
-_NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told", "_steps",
-                        "_kept_parts"))
+_NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told",
+                        "_steps", "_kept_parts"))
 
 
 class Holder:

@@ -34,7 +34,7 @@ class InputSpec:
         if self.axes and top is not None and max(self.axes) >= top:
             raise ValueError(f"InputSpec: axis {max(self.axes)} does not exist in an input of rank {top}.")
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # no Configurable: it stands in no config of its own
         return {"dtype": self.dtype, "shape": self.shape, "ndim": self.ndim, "max_ndim": self.max_ndim,
                 "min_ndim": self.min_ndim, "axes": self.axes, "optional": self.optional}
 

@@ -45,7 +45,7 @@ class SeedGenerator(Configurable):
         self.state.assign(key + np.array([0, 1], "uint32"))
         return key
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # Keras writes no name
         return {"seed": self.seed}
 
 

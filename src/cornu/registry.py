@@ -44,7 +44,7 @@ class Configurable:
             for name in {cls.__name__, (cls.__dict__.get("_public_name") or cls.__name__).rpartition(">")[2]}:
                 _by_name.setdefault(name, []).append(cls)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # this is where configs are derived
         """The constructor's arguments, as values that JSON can hold."""
         return config_of(self)
 
@@ -84,8 +84,9 @@ def construct(cls, config: dict, settable: tuple = ()) -> tuple:
     unknown = [] if takes_all else [k for k in told if k not in params]
     if missing or unknown:
         wrong = f"lacks {', '.join(map(repr, missing))}" if missing else f"has {', '.join(map(repr, unknown))} too many"
-        raise ValueError(f"The config of {cls.__name__} {wrong}: {sorted(config)}.\nLet {cls.__name__}.get_config return "
-                         "{**super().get_config(), ...} with every argument of __init__, and let __init__ take **kwargs.")
+        raise ValueError(f"The config of {cls.__name__} {wrong}: {sorted(config)}.\nLet {cls.__name__}.get_config "
+                         "return {**super().get_config(), ...} with every argument of __init__, and let __init__ take "
+                         "**kwargs.")
     return cls(**told), later
 
 

@@ -24,7 +24,8 @@ def remat(f):
 
     def run(*args, **kwargs):
         leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None)
-        places = [i for i, x in enumerate(leaves) if hasattr(x, "dtype") and getattr(x.dtype, "kind", "f") not in "OSUT"]
+        places = [i for i, x in enumerate(leaves)
+                  if hasattr(x, "dtype") and getattr(x.dtype, "kind", "f") not in "OSUT"]
         written, owners, static = [], [], []
 
         def body(*arrays):

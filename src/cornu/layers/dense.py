@@ -84,7 +84,8 @@ class EinsumDense(Parted):
         self.activation = activations.get(activation)
 
     def build(self, input_shape):
-        kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape, self.bias_axes)
+        kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape,
+                                                 self.bias_axes)
         self.kernel = self._weight(kernel_shape, "kernel")
         self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
 
@@ -153,7 +154,7 @@ class Embedding(Parted):
 
 
 class ReversibleEmbedding(Embedding):
-    """An `Embedding` that also goes back: with `reverse=True` vectors are multiplied with the table, which gives logits.
+    """An `Embedding` that also goes back: with `reverse=True` vectors times the table give logits.
 
     Args:
         input_dim: the number of tokens.
@@ -195,8 +196,8 @@ class ReversibleEmbedding(Embedding):
             return super().call(super()._cast(inputs))
         table = self.embeddings.value.T if self.tie_weights else self.reverse_embeddings.value
         if inputs.shape[-1] != self.output_dim:
-            raise ValueError(f"{called(self)}: reverse=True takes vectors of {self.output_dim} values. Received an input "
-                             f"of shape {tuple(inputs.shape)}.")
+            raise ValueError(f"{called(self)}: reverse=True takes vectors of {self.output_dim} values. Received an "
+                             f"input of shape {tuple(inputs.shape)}.")
         if self.reverse_dtype is not None:
             inputs, table = inputs.astype(self.reverse_dtype), table.astype(self.reverse_dtype)
         logits = inputs @ table

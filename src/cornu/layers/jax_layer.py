@@ -28,7 +28,7 @@ class JaxLayer(Layer):
     Raises ValueError for functions with other arguments, and where neither init_fn nor values are given. Functions are
     written into configs by their registered names.
 
-    >>> layer = JaxLayer(lambda params, inputs: inputs @ params["w"], lambda inputs: {"w": jnp.ones((inputs.shape[-1], 2))})
+    >>> layer = JaxLayer(lambda params, inputs: inputs @ params["w"], params={"w": jnp.ones((3, 2))})
     >>> layer(jnp.ones((1, 3))), layer.weights[0].path
     (Array([[3., 3.]], dtype=float32), 'jax_layer/w')
     """
@@ -43,7 +43,8 @@ class JaxLayer(Layer):
         self._call_names = _names(owner, "call_fn", call_fn, ("params", "state", "rng", "inputs", "training"), "inputs")
         self._init_names = _names(owner, "init_fn", init_fn, ("rng", "inputs", "training")) if init_fn else ()
         if native_serialization_platforms is not None:
-            raise ValueError(f"{owner}: native_serialization_platforms is for TensorFlow's files, which cornu does not write.")
+            raise ValueError(f"{owner}: native_serialization_platforms is for TensorFlow's files, which cornu does not "
+                             "write.")
         self.native_serialization_platforms = None
         self._start = {"params": params, "state": state}
         missing = [n for n in ("params", "state") if n in self._call_names and self._start[n] is None]
@@ -82,8 +83,8 @@ class JaxLayer(Layer):
             made = self.init_fn(**{n: told[n] for n in self._init_names})
         if "state" in self._call_names and "params" in self._call_names:
             if not isinstance(made, (tuple, list)) or len(made) != 2:
-                raise ValueError(f"{called(self)}: call_fn takes a state, so init_fn must return a pair (params, state). "
-                                 f"It returned {made!r:.80}")
+                raise ValueError(f"{called(self)}: call_fn takes a state, so init_fn must return a pair (params, "
+                                 f"state). It returned {made!r:.80}")
             made = dict(zip(("params", "state"), made))
         else:
             made = dict.fromkeys(("params", "state"), made)
@@ -91,12 +92,13 @@ class JaxLayer(Layer):
 
     def _hold(self, name, path, value):
         value = jnp.asarray(value)
-        label = "_".join(str(getattr(k, "key", getattr(k, "idx", getattr(k, "name", k)))) for k in path).replace("/", "_")
+        keys = (next((getattr(k, n) for n in ("key", "idx", "name") if hasattr(k, n)), k) for k in path)
+        label = "_".join(map(str, keys)).replace("/", "_")
         return self.add_weight(value.shape, lambda *_, **__: value, dtype=value.dtype, name=label or name,
                                trainable=name == "params" and jnp.issubdtype(value.dtype, jnp.floating))
 
-    params = property(lambda self: self._tree("params"), doc="The trained variables in call_fn's structure; None before build.")
-    state = property(lambda self: self._tree("state"), doc="The other variables in call_fn's structure; None before build.")
+    params = property(lambda self: self._tree("params"), doc="The trained variables in call_fn's structure.")
+    state = property(lambda self: self._tree("state"), doc="The other variables in call_fn's structure.")
 
     def _tree(self, name):
         if not self.built or name not in self._trees:
@@ -171,17 +173,19 @@ class FlaxLayer(JaxLayer):
         except ImportError:
             raise check.missing_package("flax", "flax", "FlaxLayer") from None
         if not isinstance(module, linen.Module):
-            raise ValueError(f"FlaxLayer takes a flax.linen module (an nnx one through flax.nnx.bridge.to_linen). Received "
-                             f"{type(module).__module__}.{type(module).__name__}.")
-        found = getattr(type(module), method or "__call__", None) if method is None or isinstance(method, str) else method
+            raise ValueError(f"FlaxLayer takes a flax.linen module (an nnx one through flax.nnx.bridge.to_linen). "
+                             f"Received {type(module).__module__}.{type(module).__name__}.")
+        method_name = "__call__" if method is None else method
+        found = getattr(type(module), method_name, None) if isinstance(method_name, str) else method
         if not callable(found):
             raise ValueError(f"FlaxLayer: argument `method` must be a method of {type(module).__name__}, its name or a "
                              f"function. Received: {method!r:.80}")
         takes_training = "training" in inspect.signature(found).parameters
 
         def apply(params, state, rng, inputs, training):
-            return module.apply({"params": params, **state}, inputs, **({"training": training} if takes_training else {}),
-                                method=found, mutable=list(state), rngs=None if rng is None else {"dropout": rng})
+            told = {"training": training} if takes_training else {}
+            return module.apply({"params": params, **state}, inputs, **told, method=found, mutable=list(state),
+                                rngs=None if rng is None else {"dropout": rng})
 
         def init(rng, inputs, training):
             told = {"training": training} if takes_training else {}

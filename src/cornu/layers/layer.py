@@ -115,8 +115,8 @@ class Layer(Holder, Operation):
         call = context.current()
         if call is not None and call.path and call.path[-1] is self and not self._building \
                 and (value is None or not any(value is v for v in self.__dict__.values())):
-            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at every "
-                               "step. Make weights and sublayers in __init__ or build; use `assign` in call.")
+            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
+                               "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
 
     # dtypes ----------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,8 @@ class Layer(Holder, Operation):
         scope = () if self._building or not self.name else (self.name,)
         with context.name_scope("", override=(*context.name_path(), *scope)):
             variable = Variable(initializers.get(initializer), shape=() if shape is None else shape, dtype=dtype,
-                                trainable=trainable, autocast=autocast, aggregation=aggregation, layout=layout, name=name)
+                                trainable=trainable, autocast=autocast, aggregation=aggregation, layout=layout,
+                                name=name)
         variable.regularizer = regularizers_module.get(regularizer)
         variable.constraint = constraints_module.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
@@ -236,14 +237,16 @@ class Layer(Holder, Operation):
 
     def __call__(self, *args, **kwargs):
         if not self._initialized:
-            raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__(). Add it as its first line.")
+            raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__(). Add it as its first "
+                               "line.")
         outer = context.current()
         try:
             if any_symbolic(args, kwargs):
                 return self._symbolic(args, kwargs)
             return self._concrete(outer, args, kwargs)
         except Exception as error:
-            raise errors.in_layer(error, self, args) if outer is None or not outer.path else errors.note_layer(error, self, args)
+            outermost = outer is None or not outer.path
+            raise (errors.in_layer if outermost else errors.note_layer)(error, self, args)
 
     def _symbolic(self, args, kwargs):
         if not self.built:
@@ -256,7 +259,8 @@ class Layer(Holder, Operation):
 
     def _check(self, args, kwargs):
         if self.input_spec is not None:
-            assert_input_compatibility(self.input_spec, args[0] if args else next(iter(kwargs.values()), None), self.name)
+            first = args[0] if args else next(iter(kwargs.values()), None)
+            assert_input_compatibility(self.input_spec, first, self.name)
 
     def _concrete(self, outer, args, kwargs):
         """Cast, fill in `training` and masks, build, run `call` in its context, and hand masks and losses on."""
@@ -296,7 +300,8 @@ class Layer(Holder, Operation):
             context._name_path.reset(name_token)
             context.leave(token)
         if outputs is None:
-            raise ValueError(f"Layer {self.name!r}: `call` returned None. It must return the outputs (is `return` missing?).")
+            raise ValueError(f"Layer {self.name!r}: `call` returned None. It must return the outputs (is `return` "
+                             "missing?).")
         if masks is not None or type(self).compute_mask is not Layer.compute_mask:
             self._output_masks(own, inputs, masks, outputs, outer)
         return outputs
@@ -384,11 +389,12 @@ class Layer(Holder, Operation):
                 x._keras_mask = mask
         return outputs
 
-    def compute_output_shape(self, *args, **kwargs):
+    def compute_output_shape(self, *args, **kwargs):  # this is where shapes are inferred
         """The output's shape for an input's, found by tracing `call`."""
         if not self.built:
             self.build(*args, **kwargs)
-        args, kwargs = [self._tensors(a) for a in args], {k.removesuffix("_shape"): self._tensors(v) for k, v in kwargs.items()}
+        args = [self._tensors(a) for a in args]
+        kwargs = {k.removesuffix("_shape"): self._tensors(v) for k, v in kwargs.items()}
         if "input" in kwargs:  # the usual name of the one shape; the argument of `call` may be called otherwise
             args.insert(0, kwargs.pop("input"))
         return tree.map_structure(lambda o: o.shape, infer(self._traced, tuple(args), kwargs, self.name))
@@ -399,7 +405,8 @@ class Layer(Holder, Operation):
     def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
         """Call as a pure function: `(outputs, new_non_trainable_values[, losses])` for the given values."""
         trainable, others = self.trainable_variables, self.non_trainable_variables
-        for what, given, own in (("trainable", trainable_variables, trainable), ("non_trainable", non_trainable_variables, others)):
+        for what, given, own in (("trainable", trainable_variables, trainable),
+                                 ("non_trainable", non_trainable_variables, others)):
             if len(given) != len(own):
                 raise ValueError(f"Layer {self.name!r}: stateless_call was given {len(given)} {what}_variables; "
                                  f"it has {len(own)}.")
@@ -433,7 +440,7 @@ class Layer(Holder, Operation):
 
     # weights and configs -----------------------------------------------------------------------------------------
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # what is derived, with the base's arguments first as in Keras
         """The constructor's arguments, read from its signature."""
         config = registry.config_of(self)
         base = {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy)}

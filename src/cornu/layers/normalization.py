@@ -97,8 +97,8 @@ class BatchNormalization(_Normalization):
                  gamma_initializer="ones", moving_mean_initializer="zeros", moving_variance_initializer="ones",
                  beta_regularizer=None, gamma_regularizer=None, beta_constraint=None, gamma_constraint=None,
                  renorm=False, renorm_clipping=None, renorm_momentum=0.99, synchronized=False, **kwargs):
-        super().__init__(**told(locals(), "momentum", "moving_mean_initializer", "moving_variance_initializer", "renorm", "renorm_clipping",
-                               "renorm_momentum", "synchronized"))
+        super().__init__(**told(locals(), "momentum", "moving_mean_initializer", "moving_variance_initializer",
+                                "renorm", "renorm_clipping", "renorm_momentum", "synchronized"))
         if not isinstance(axis, int):
             raise ValueError(f"BatchNormalization: argument `axis` must be one integer. Received: {axis!r}")
         self.momentum = check.between("momentum", momentum, 0, 1, "BatchNormalization")

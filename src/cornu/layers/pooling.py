@@ -111,9 +111,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
     Array([[2.]], dtype=float32)
     """
 
-    def __init__(self, data_format=None, keepdims=False, **kwargs):
-        super().__init__(data_format, keepdims, **kwargs)
-        self.supports_masking = True
+    supports_masking = True
 
     def call(self, inputs, mask=None):
         if mask is None:

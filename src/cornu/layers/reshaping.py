@@ -130,7 +130,7 @@ class _Edged(Spatial):
     _weightless = True
 
     def _pairs(self, argument, value):
-        """An integer for all edges, one per axis, or a (before, after) pair per axis, as pairs; one pair over one axis."""
+        """An integer for all edges, one per axis, or a (before, after) pair per axis, as pairs; over one axis one."""
         if self.rank == 1:
             return (check.int_tuple(argument, value, 2, type(self).__name__, zero=True),)
         values = (value,) * self.rank if isinstance(value, int) else value

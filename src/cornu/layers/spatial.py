@@ -53,5 +53,5 @@ def check_window(layer, x, window, dilation=None) -> None:
         span = (size - 1) * step + 1
         if isinstance(x.shape[axis], int) and x.shape[axis] < span:
             raise ValueError(
-                f"{called(layer)}: a window of {span} does not fit into axis {axis} of an input of shape {tuple(x.shape)} "
-                "with padding='valid'.\nUse padding='same', a smaller window or a larger input.")
+                f"{called(layer)}: a window of {span} does not fit into axis {axis} of an input of shape "
+                f"{tuple(x.shape)} with padding='valid'.\nUse padding='same', a smaller window or a larger input.")

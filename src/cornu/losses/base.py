@@ -179,7 +179,7 @@ class Loss(Configurable):
     def _config_value(self, name: str):
         return self._dtype_told if name == "dtype" else super()._config_value(name)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # Keras leaves a dtype of None out
         config = super().get_config()
         if config.get("dtype", 0) is None:
             del config["dtype"]  # as in Keras's files
@@ -219,7 +219,7 @@ class LossFunctionWrapper(Loss):
             return tensor(x)
         return self._cast(x)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # the function is no argument of the subclasses
         config = super().get_config()
         if type(self) is LossFunctionWrapper:
             config |= {"fn": function_config(self.fn), **registry.serialize(self._fn_kwargs)}

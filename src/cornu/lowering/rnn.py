@@ -1,9 +1,9 @@
 """Recurrences over time: of any step, and of steps whose only weights are in one product of the state.
 
-The latter have a gradient written by hand. Each such step is `u = h @ kernel + bias` and then a function without weights of `u`, the step's input and the states: LSTM,
-GRU with reset_after and the plain recurrent cell are of this kind. JAX's own gradient of the loop forms the gradient of
-the kernel in every step and adds it up; here the gradients of all `u` are kept, and the kernel's is one product after
-the loop.
+The latter have a gradient written by hand. Each such step is `u = h @ kernel + bias` and then a function without
+weights of `u`, the step's input and the states: LSTM, GRU with reset_after and the plain recurrent cell are of this
+kind. JAX's own gradient of the loop forms the gradient of the kernel in every step and adds it up; here the gradients
+of all `u` are kept, and the kernel's is one product after the loop.
 """
 
 import functools
@@ -71,7 +71,8 @@ def recurrence(step, inputs, states, kernel, bias):
     """Run `step` over time.
 
     Args:
-        step: a function `step(x, u, states) -> (states, output)` of arrays alone; it closes over no traced array. `u = states[0] @ kernel + bias`.
+        step: a function `step(x, u, states) -> (states, output)` of arrays alone; it closes over no traced array.
+            `u = states[0] @ kernel + bias`.
         inputs: arrays with time first, each step's x (one array or a tree; boolean ones have no gradient).
         states: a list of arrays; the first one is what the product sees.
         kernel, bias: of the product; bias may be None.

@@ -117,7 +117,7 @@ class AUC(_Counting):
     def _config_value(self, name: str):
         return self._init_thresholds if name == "thresholds" else super()._config_value(name)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # Keras leaves thresholds of None out
         config = super().get_config()
         if config["thresholds"] is None:
             del config["thresholds"]  # as in Keras's files

@@ -252,7 +252,7 @@ class MeanMetricWrapper(Mean):
         x = tensor(x)
         return x.astype(_wide(self.dtype)) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # the function is no argument of the subclasses
         config = super().get_config()
         if type(self) is MeanMetricWrapper:
             config |= {"fn": function_config(self._fn), **registry.serialize(self._fn_kwargs)}

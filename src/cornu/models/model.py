@@ -250,7 +250,7 @@ class Model(Trainer, Layer):
         """The weights and the states of seeds."""
         return [*self.weights, *(v for layer in self._flatten_layers() for v in layer._other_state())]
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # a graph is no constructor's argument
         if self.graph is not None and _takes_graph(type(self)):
             return graph_config(self)
         if type(self).__init__ is Model.__init__:

@@ -90,7 +90,7 @@ class LossScaleOptimizer(Optimizer):
     def finalize_variable_values(self, var_list: Sequence) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # the other arguments are the inner optimizer's
         return {"name": self.name, "inner_optimizer": registry.serialize(self.inner_optimizer),
                 "initial_scale": self.initial_scale, "dynamic_growth_steps": self.dynamic_growth_steps}
 

@@ -151,7 +151,7 @@ class MultiOptimizer(Optimizer):
         for variable in var_list:
             self._chosen[variable].finalize_variable_values([variable])
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # the other arguments are the inner optimizers'
         return {"optimizer_map": registry.serialize(self.optimizer_map), "loss_scale_factor": self.loss_scale_factor,
                 "name": self.name}
 

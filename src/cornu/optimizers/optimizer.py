@@ -468,7 +468,7 @@ class Optimizer(Configurable):
         rate = self._learning_rate
         return float(rate.numpy()) if isinstance(rate, Variable) else rate
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # the present learning rate, not the first
         """The constructor's arguments, with the present learning rate, as values that JSON can hold."""
         return {**super().get_config(), "learning_rate": registry.serialize(self._config_value("learning_rate"))}
 

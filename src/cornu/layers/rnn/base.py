@@ -41,6 +41,8 @@ class RNN(Layer):
     (2, 5, 2)
     """
 
+    supports_masking = True
+
     def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
                  unroll=False, zero_output_for_mask=False, **kwargs):
         super().__init__(**kwargs)
@@ -48,7 +50,6 @@ class RNN(Layer):
         self.cell = check_cell(cell, f"{type(self).__name__} {self.name!r}")
         self.return_sequences, self.return_state, self.go_backwards = return_sequences, return_state, go_backwards
         self.stateful, self.unroll, self.zero_output_for_mask = stateful, unroll, zero_output_for_mask
-        self.supports_masking = True
         self.input_spec = InputSpec(min_ndim=3)
         self.states = None
 
@@ -95,9 +96,7 @@ class RNN(Layer):
         for variable, value in zip(tree.flatten(self.states), jax.tree.leaves(first)):
             variable.assign(value)
 
-    def reset_states(self) -> None:
-        """The same as `reset_state`."""
-        self.reset_state()
+    reset_states = reset_state
 
     def compute_mask(self, inputs, previous_mask):
         mask = tree.flatten(previous_mask)[0]

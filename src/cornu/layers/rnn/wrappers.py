@@ -143,10 +143,11 @@ class TimeDistributed(Wrapper):
     (2, 5, 4)
     """
 
+    supports_masking = True
+
     def __init__(self, layer, **kwargs):
         layer = registry.deserialize(layer, printable_name="layer") if isinstance(layer, dict) else layer
         super().__init__(layer, **kwargs)
-        self.supports_masking = True
 
     def build(self, input_shape):
         self._require_steps(input_shape)
