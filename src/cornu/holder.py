@@ -5,7 +5,7 @@ Nothing is registered when it is set: what stands in attributes, lists and dicts
 
 import numpy as np
 
-from cornu import tree
+from cornu import context, registry, tree
 from cornu.interrupts import interrupts
 from cornu.random import SeedGenerator
 from cornu.variable import Variable, structure
@@ -21,6 +21,49 @@ class Holder:
     """
 
     built = False
+    _building = False
+    _initialized = False
+    _made_in_call = False  # whether it was made while the call of another one ran
+    _settings_count = True  # whether setting an attribute may change what a call computes
+
+    # attributes ------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name, value):
+        if isinstance(value, (Variable, Holder)):
+            if not self._initialized:
+                raise RuntimeError(f"{type(self).__name__}.__init__ sets self.{name} before it called "
+                                   "super().__init__(). Call super().__init__() first.")
+            self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
+        if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)) or isinstance(
+                self.__dict__.get(name), (Variable, registry.Configurable)):
+            structure["version"] += 1
+        elif self._settings_count and self.__dict__.get("built"):
+            structure["settings"] += 1
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name):
+        if not self._initialized and not name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__}.__init__ did not call super().__init__(), so there is no {name!r}. "
+                                 "Add super().__init__() as its first line.")
+        return object.__getattribute__(self, name)  # the usual error, or that of the property of this name
+
+    def _refuse_in_call(self, what: str, value=None):
+        call = context.current()
+        if call is not None and call.path and call.path[-1] is self and not self._building \
+                and (value is None or not any(value is v for v in self.__dict__.values())):
+            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
+                               "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
+
+    def _refuse_unkept(self):
+        """Raise RuntimeError for a layer that a call made and nobody keeps: its weights would be new at every step."""
+        call = context.current()
+        if self._made_in_call and call is not None and call.path \
+                and all(self is not layer for layer in call.path[0]._flatten_layers()):
+            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}) was made inside the `call` of "
+                               f"{call.path[-1].name!r}, which runs at every step: its weights would be new each time, and "
+                               "never trained.\nMake it in __init__ or build, and keep it in an attribute.")
+
+    # parts -----------------------------------------------------------------------------------------------------
 
     def _parts(self):
         """Variables, holders, seed generators and metrics in the attributes, in the order they were set.

@@ -108,8 +108,9 @@ def _caller(package: str) -> tuple[str, str]:
     name = "asarray"
     if frame is not None:
         line, _, start, end = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-        called = (linecache.getline(frame.f_code.co_filename, line or 0)[start:end]).partition("(")[0].rpartition(".")[2]
-        name = called if called.isidentifier() else name
+        called = linecache.getline(frame.f_code.co_filename, line or 0)[start:end].partition("(")[0]
+        if called and all(part.isidentifier() for part in called.split(".")):
+            return called, called.rpartition(".")[2]
     return f"{'jax.numpy' if package == 'jax' else package}.{name}", name
 
 

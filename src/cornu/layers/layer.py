@@ -13,7 +13,7 @@ from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
 from cornu.holder import Holder
-from cornu.input_spec import InputSpec, assert_input_compatibility
+from cornu.input_spec import assert_input_compatibility
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
@@ -69,10 +69,7 @@ class Layer(Holder, Operation):
     supports_masking = False  # whether a mask of the input is handed on, or dealt with
     input_spec = None
     _weightless = False  # whether there is nothing to build
-    _building = False
-    _initialized = False
     _remat = None  # the RematScope in which the layer was made
-    _settings_count = True  # whether setting an attribute may change what a call computes
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -95,28 +92,10 @@ class Layer(Holder, Operation):
         self._build_shapes = None
         if (scope := current_remat()) is not None:
             self._remat = scope
+        if (call := context.current()) is not None and call.path:
+            self._made_in_call = True
         if shape is not None:
             self._input_shape_arg = shape
-
-    def __setattr__(self, name, value):
-        if isinstance(value, (Variable, Layer)):
-            if not self._initialized:
-                raise RuntimeError(f"{type(self).__name__}.__init__ sets self.{name} before it called "
-                                   "super().__init__(). Call super().__init__() first.")
-            self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
-        if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)) or isinstance(
-                self.__dict__.get(name), (Variable, registry.Configurable)):
-            structure["version"] += 1
-        elif self._settings_count and self.__dict__.get("built"):
-            structure["settings"] += 1
-        object.__setattr__(self, name, value)
-
-    def _refuse_in_call(self, what: str, value=None):
-        call = context.current()
-        if call is not None and call.path and call.path[-1] is self and not self._building \
-                and (value is None or not any(value is v for v in self.__dict__.values())):
-            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
-                               "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
 
     # dtypes ----------------------------------------------------------------------------------------------------
 
@@ -204,6 +183,7 @@ class Layer(Holder, Operation):
         if not self._initialized:
             raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__(). Call it first.")
         self._refuse_in_call("add_weight was called")
+        self._refuse_unkept()
         dtype = dtypes.standardize(dtype or self.variable_dtype)
         initializer = initializer or ("glorot_uniform" if dtypes.is_float(dtype) else "zeros")
         scope = () if self._building or not self.name else (self.name,)
@@ -474,6 +454,3 @@ class Layer(Holder, Operation):
 
     def __repr__(self):
         return f"<{type(self).__name__} name={getattr(self, 'name', None)}, built={getattr(self, 'built', False)}>"
-
-
-__all__ = ["InputSpec", "Layer"]

@@ -266,8 +266,7 @@ class GroupNormalization(_Normalization):
         x = _wide(inputs)
         axis = self.axis % x.ndim
         size = x.shape[axis] // self.groups
-        shape = (*x.shape[:axis], self.groups, size, *x.shape[axis + 1:])
-        x = x.reshape(shape)
+        x = x.reshape((*x.shape[:axis], self.groups, size, *x.shape[axis + 1:]))
         axes = tuple(i for i in range(1, x.ndim) if i != axis)
         affine = [self.groups if i == axis else size if i == axis + 1 else 1 for i in range(x.ndim)]
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
