@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import arguments, check, context, dtypes, errors, initializers, registry, tree
+from cornu import arguments, context, dtypes, errors, initializers, registry, tree
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
@@ -17,7 +17,7 @@ from cornu.input_spec import assert_input_compatibility
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
-from cornu.variable import Variable, functional, in_scope, scope_losses, structure
+from cornu.variable import Variable, functional, in_scope, scope_losses
 
 
 def _wrap_build(build):
