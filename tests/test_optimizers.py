@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+import cornu
 from cornu import optimizers, registry
 from cornu.optimizers import schedules
 from cornu.variable import Variable, functional
@@ -167,19 +168,39 @@ def test_config_is_keras_config_and_goes_both_ways(case):
     assert back.get_config() == optimizer.get_config()
 
 
-@pytest.mark.parametrize("case", PLAIN, ids=label)
-def test_state_goes_through_keras_and_back(case):
-    optimizer, weights = ours(*case, steps=3, compiled=False)
-    expected, store = make(keras.optimizers, *case), {}
-    expected.build(variables(keras.Variable))
-    optimizer.save_own_variables(store)
-    expected.load_own_variables(store)
-    store.clear()
-    expected.save_own_variables(store)
-    again = make(optimizers, *case)
-    again.build(weights)
-    again.load_own_variables(store)
-    close(arrays(again.variables), arrays(optimizer.variables), 0, 0)
+FILES = {name: lambda o, name=name: getattr(o, name)(0.05) for name in RULES} | {
+    "averaged": lambda o: o.Adam(0.05, use_ema=True, gradient_accumulation_steps=2, weight_decay=0.01, clipnorm=1.0),
+    "schedule": lambda o: o.Adam(o.schedules.ExponentialDecay(0.1, 3, 0.5), amsgrad=True),
+    "several": lambda o: o.MultiOptimizer(o.OptimizerMap(o.Adam(0.05, name="d"), {".*kernel": o.SGD(0.1, 0.9, name="s")})),
+    "scaled": lambda o: o.LossScaleOptimizer(o.RMSprop(0.05, momentum=0.9), initial_scale=8.0)}
+
+
+def advance(model, gradients):
+    """One step on given gradients; the real Keras's loss scaling works inside jit only."""
+    optimizer, weights = model.optimizer, model.trainable_variables
+    step = jax.jit(optimizer.stateless_apply) if isinstance(
+        optimizer, keras.optimizers.LossScaleOptimizer) else optimizer.stateless_apply
+    values, state = step([v.value for v in optimizer.variables], gradients, [w.value for w in weights])
+    for variable, value in zip([*weights, *optimizer.variables], [*values, *state]):
+        variable.assign(value)
+
+
+@pytest.mark.parametrize("source, target", [(cornu, keras), (keras, cornu)], ids=["to-keras", "from-keras"])
+@pytest.mark.parametrize("name", FILES)
+def test_state_goes_through_a_keras_file(name, source, target, tmp_path):
+    model = source.Sequential([source.Input((3,)), source.layers.Dense(4, name="a")])
+    model.compile(FILES[name](source.optimizers), "mse")
+    model.optimizer.build(model.trainable_variables)
+    advance(model, GRADIENTS[0])
+    model.save(tmp_path / "m.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = target.saving.load_model(tmp_path / "m.keras")
+    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0, 0)
+    for one in (model, again):
+        advance(one, GRADIENTS[1])
+    close(arrays([*again.trainable_variables, *again.optimizer.variables]),
+          arrays([*model.trainable_variables, *model.optimizer.variables]))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -624,6 +645,53 @@ def test_optax_state_and_config_come_back():
     again.load_own_variables(store)
     close(arrays(again.variables), arrays(optimizer.variables), 0, 0)
     assert float(again.learning_rate) == 0.5
+
+
+@registry.register_keras_serializable()
+class SignedMomentum(optimizers.Optimizer):
+    slots = ("momentum",)
+
+    def update(self, gradient, slots, learning_rate, step):
+        momentum = 0.9 * slots["momentum"] + gradient
+        return learning_rate * jnp.sign(momentum) / step, {"momentum": momentum}
+
+
+@registry.register_keras_serializable()
+class KerasStyle(optimizers.Optimizer):
+    def build(self, variables):
+        super().build(variables)
+        self.momenta = [self.add_variable_from_reference(v, "momentum") for v in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        momentum = self.momenta[self._get_variable_index(variable)]
+        self.assign(momentum, 0.9 * momentum + gradient)
+        self.assign_sub(variable, learning_rate * jnp.sign(momentum) / (self.iterations + 1))
+
+
+@pytest.mark.parametrize("name", ["optax", "SignedMomentum", "KerasStyle"])
+def test_one_s_own_goes_through_a_file(name, tmp_path):
+    optax = pytest.importorskip("optax")
+    model = cornu.Sequential([cornu.Input((3,)), cornu.layers.Dense(4)])
+    model.compile(optimizers.from_optax(optax.adamw, learning_rate=0.1) if name == "optax" else globals()[name](0.1), "mse")
+    x, y = np.ones((4, 3)), np.ones((4, 4))
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = cornu.models.load_model(tmp_path / "m.keras")
+    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0, 0)
+    for one in (model, again):
+        one.fit(x, y, verbose=0)
+    close(arrays(again.weights), arrays(model.weights), 0, 0)
+
+
+def test_both_forms_of_one_s_own_agree():
+    found = []
+    for cls in (SignedMomentum, KerasStyle):
+        weights = variables()
+        optimizer = cls(0.1, weight_decay=0.01, clipnorm=1.0, use_ema=True)
+        for gradients in GRADIENTS[:3]:
+            optimizer.apply(gradients, weights)
+        found.append(arrays([*weights, *optimizer.variables]))
+    close(*found)
 
 
 def test_ready_optax_transformation_needs_a_custom_object():

@@ -66,7 +66,7 @@ def _visit(item, path, found, seen) -> None:
 def _attributes(item) -> list:
     """Attributes that may hold weights, public names first and in order of the alphabet, as Keras visits them."""
     if isinstance(item, Optimizer):
-        return [("inner_optimizer", item.inner_optimizer)] if hasattr(item, "inner_optimizer") else []
+        return [(n, getattr(item, n)) for n in ("inner_optimizer", "optimizers") if hasattr(item, n)]
     values = {}
     for name, value in item.__dict__.items():
         if name not in _SKIPPED and isinstance(value, (Layer, Optimizer, list, tuple, set, dict)):
