@@ -275,6 +275,11 @@ def test_nested_targets_reach_call():
     (lambda: losses.sparse_categorical_crossentropy(LABELS[:2], P), "shape"),
     (lambda: losses.MeanSquaredError()(*NUMBERS, np.ones(3)), "sample_weight"),
     (lambda: losses.Loss()(*NUMBERS), "call"),
+    (lambda: losses.sparse_categorical_crossentropy(np.stack([LABELS] * 2, 1), P), r"shape \(6,\)"),
+    (lambda: losses.MeanSquaredError()(["a", "b"], [1.0, 2.0]), "Text such as 'a'"),
+    (lambda: losses.MeanSquaredError()(None, [1.0, 2.0]), "None"),
+    (lambda: losses.LossFunctionWrapper(lambda t, p: None)(*NUMBERS), "returned None"),
+    (lambda: losses.get(3), "loss from 3"),
 ])
 def test_errors_say_what_is_wrong(make, message):
     with pytest.raises((ValueError, NotImplementedError), match=message) as caught:
@@ -291,7 +296,8 @@ def test_circle_with_references():
 
 
 @pytest.mark.parametrize("y, ignore, where", [
-    ([0, 4, 9], None, "4 at index 1"), ([[0, -1], [2, 7]], -1, r"7 at index \(1, 1\)"), ([1, 2, 3, 4], None, "y - 1")])
+    ([0, 4, 9], None, "4 at index 1"), ([[0, -1], [2, 7]], -1, r"7 at index \(1, 1\)"), ([1, 2, 3, 4], None, "y - 1"),
+    ([0, 1.5], None, "1.5 at index 1 of y is no whole")])
 def test_check_labels_names_the_first_offender(y, ignore, where):
     with pytest.raises(ValueError, match=where):
         losses.check_labels(np.array(y), 4, ignore)
@@ -300,6 +306,31 @@ def test_check_labels_names_the_first_offender(y, ignore, where):
 def test_check_labels_lets_good_labels_pass():
     losses.check_labels(np.array([0, 3, 255]), 4, ignore_class=255)
     losses.check_labels(np.array([]), 4)
+
+
+class Own(cornu.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.dense = cornu.layers.Dense(units, activation="softmax")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("how", ["arrays", "generator", "validation", "evaluate", "train_on_batch"])
+@pytest.mark.parametrize("loss, units, y, match", [
+    ("sparse_categorical_crossentropy", 3, [0, 1, 3, 2], "3 at index 2"), ("binary_crossentropy", 1, [0, 1, 2, 0], "2 at index 2"),
+    ("binary_crossentropy", 1, [1, -1, 1, 1], "hinge")])
+@pytest.mark.parametrize("make", [Own, lambda n: cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(n)])])
+def test_labels_are_looked_at_before_the_first_step(make, loss, units, y, match, how):
+    model, x, y = make(units), np.ones((4, 2), "float32"), np.array(y)
+    model.compile("sgd", loss)
+    run = {"arrays": lambda: model.fit(x, y, verbose=0), "generator": lambda: model.fit(iter([(x, y)]), verbose=0),
+           "validation": lambda: model.fit(x, 0 * y, validation_data=(x, y), verbose=0),
+           "evaluate": lambda: model.evaluate(x, y, verbose=0), "train_on_batch": lambda: model.train_on_batch(x, y)}[how]
+    with pytest.raises(ValueError, match=match):
+        run()
+    assert model.optimizer.iterations == 0
 
 
 def test_masks_reach_the_loss_and_the_metrics_inside_training():

@@ -13,6 +13,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cornu
 from cornu import context, metrics
 
 N, C = 12, 3
@@ -330,6 +331,13 @@ def test_all_masked_and_empty_are_finite(name):
 
 
 @EACH
+def test_no_samples_give_a_finite_value(name):
+    make, data, _ = TABLE[name]
+    y, p = data(np.random.default_rng(0))
+    assert np.isfinite(whole(make(metrics), y[:0], p[:0])).all()
+
+
+@EACH
 def test_16_bit_predictions_are_counted_in_32(name):
     make, data, _ = TABLE[name]
     y, p = data(np.random.default_rng(0))
@@ -564,6 +572,14 @@ def test_a_loss_is_a_metric_too():
     (lambda: whole(metrics.SparseCategoricalAccuracy(), np.ones(3), np.ones((4, 3))), "do not fit"),
     (lambda: whole(metrics.MeanIoU(2), np.ones((4, 2)), np.ones(4)), "one-hot"),
     (lambda: whole(metrics.MeanSquaredError(), np.ones((4, 1)), np.ones((4, 1)), np.ones(3)), "sample_weight"),
+    (lambda: whole(metrics.Accuracy(), ["cat", "dog"], ["cat", "cat"]), "Text such as 'cat'"),
+    (lambda: whole(metrics.Precision(), np.array([0, 7]), np.ones((2, 4))), "7 at index 1"),
+    (lambda: whole(metrics.Precision(class_id=4), np.array([0, 1]), np.ones((2, 4))), "class_id=4"),
+    (lambda: whole(metrics.Recall(top_k=5), np.array([0, 1]), np.ones((2, 4))), "top_k=5"),
+    (lambda: whole(metrics.AUC(), np.array([0, 1]), np.array([-3.0, 4.0])), "from_logits"),
+    (lambda: whole(metrics.RecallAtPrecision(0.5), np.array([0, 1]), np.array([-3.0, 4.0])), "sigmoid"),
+    (lambda: whole(metrics.MeanMetricWrapper(lambda y, p: None), np.ones(2), np.ones(2)), "returned None"),
+    (lambda: cornu.Sequential([]).compile(metrics=[3]), "metric from 3"),
     (lambda: metrics.Mean().stateless_update_state([0.0], 1.0), "2 variables"),
 ])
 def test_errors_say_what_is_wrong(make, message):

@@ -301,6 +301,10 @@ def test_schedule_equals_keras(name, args, options):
 def test_schedule_errors():
     with pytest.raises(ValueError, match="decay_steps"):
         schedules.CosineDecay(0.1, 0)
+    with pytest.raises(ValueError, match="decay_rate"):
+        schedules.ExponentialDecay(0.1, 10, "x")
+    with pytest.raises(ValueError, match="initial_learning_rate"):
+        schedules.PolynomialDecay(-0.1, 10)
     with pytest.raises(ValueError, match="one value more"):
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2])
     with pytest.raises(NotImplementedError, match="__call__"):
@@ -455,6 +459,24 @@ def test_weight_decay_with_exclusions():
     optimizer.exclude_from_weight_decay(var_list=[weights[2]], var_names=["^bias"])
     optimizer.apply([jnp.zeros(1)] * 3, weights)
     assert [float(w[0]) for w in weights] == [0.75, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf"), 1.0, "x"])
+def test_numbers_out_of_range(name, value):
+    names = set(inspect.signature(getattr(optimizers, name)).parameters) & {
+        "learning_rate", "beta_1", "beta_2", "rho", "epsilon", "weight_decay", "adam_beta_1"}
+    for argument in names if value != 1.0 else names - {"learning_rate", "epsilon", "weight_decay"}:
+        if (name, value) != ("Lion", 1.0) and (argument, value) not in (("epsilon", np.inf), ("weight_decay", np.inf)):
+            with pytest.raises(ValueError, match=argument):
+                getattr(optimizers, name)(**{argument: value})
+
+
+def test_numpy_numbers_are_numbers():
+    optimizer = optimizers.Adam(np.float32(0.1), beta_1=np.float32(0.5), clipnorm=np.float32(1), weight_decay=np.float64(0))
+    optimizer.apply([jnp.ones(1)], [Variable([1.0])])
+    with pytest.raises(ValueError, match="not negative"):
+        optimizer.learning_rate = -1
 
 
 @pytest.mark.parametrize("options, match", [

@@ -27,8 +27,8 @@ def one_of(argument: str, value, allowed, owner: str = ""):
 
 def positive(argument: str, value, owner: str = "", zero: bool = False, kind=int):
     """Return `value` when it is a positive (or zero, where allowed) number of the kind, else raise ValueError."""
-    good = isinstance(value, (int, float) if kind is float else _integers()) and not isinstance(value, bool)
-    if not good or value < 0 or (value == 0 and not zero):
+    good = isinstance(value, _numbers() if kind is float else _integers()) and not isinstance(value, bool)
+    if not good or not value >= 0 or (value == 0 and not zero):
         what = "an integer" if kind is int else "a number"
         raise ValueError(f"{_of(argument, owner)} must be {what} {'>= 0' if zero else '> 0'}. Received: {value!r}")
     return value
@@ -36,7 +36,7 @@ def positive(argument: str, value, owner: str = "", zero: bool = False, kind=int
 
 def between(argument: str, value, low, high, owner: str = ""):
     """Return the number `value` when low <= value <= high, else raise ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, _numbers()) or not low <= value <= high:
         raise ValueError(f"{_of(argument, owner)} must be a number between {low} and {high}. Received: {value!r}")
     return value
 
@@ -64,6 +64,12 @@ def _integers():
     import numpy as np
 
     return (int, np.integer)
+
+
+def _numbers():
+    import numpy as np
+
+    return (int, float, np.integer, np.floating)
 
 
 def _of(argument: str, owner: str) -> str:

@@ -1,7 +1,7 @@
 """Losses: what training makes small. Each is a class and a function, and has a name for `compile`."""
 
 from cornu import registry
-from cornu.losses.base import FUNCTIONS, Loss, LossFunctionWrapper, check_labels
+from cornu.losses.base import FUNCTIONS, Loss, LossFunctionWrapper, check_bits, check_labels
 from cornu.losses.probabilistic import (
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy, CategoricalHinge, Hinge, KLDivergence, Poisson, SparseCategoricalCrossentropy,
@@ -41,7 +41,7 @@ def deserialize(name, custom_objects: dict | None = None):
     return found() if isinstance(found, type) else found
 
 
-__all__ = ["Loss", "LossFunctionWrapper", "check_labels", "get", "serialize", "deserialize", *FUNCTIONS,
+__all__ = ["Loss", "LossFunctionWrapper", "check_bits", "check_labels", "get", "serialize", "deserialize", *FUNCTIONS,
            "BinaryCrossentropy", "BinaryFocalCrossentropy", "CTC", "CategoricalCrossentropy",
            "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle",
            "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError",

@@ -54,6 +54,8 @@ def lift(y_true, y_pred, *companions):
 
 def pair(y_true, y_pred, name: str) -> tuple:
     """Targets and predictions as floats of one shape. Raises ValueError rather than broadcast one against the other."""
+    if y_true is None or y_pred is None:
+        raise ValueError(f"{name} compares `y_pred` with `y_true`, but one of them is None. Pass both.")
     y_pred = inexact(y_pred)
     given = tensor(y_true, y_pred.dtype)
     y_true, y_pred = same_rank(given, y_pred)
@@ -167,6 +169,8 @@ class Loss(Configurable):
             if hasattr(y_true, "ndim") and hasattr(y_pred, "ndim"):
                 y_true = lift(y_true, y_pred, mask, sample_weight)
             values = self.call(y_true, y_pred)
+            if values is None:
+                raise ValueError(f"Loss {self.name!r} returned None. It must return one value per sample, or a number.")
             if (own := mask_of(values)) is not None:  # such as that of `ignore_class`
                 mask = own if mask is None else jnp.logical_and(align(tensor(mask, "bool"), own.shape, "mask"), own)
             return reduce_values(values, sample_weight, mask, self.reduction, self.dtype)
@@ -210,7 +214,7 @@ class LossFunctionWrapper(Loss):
             object.__setattr__(self, key, value)
 
     def call(self, y_true, y_pred):
-        if not tree.is_nested(y_true) and not tree.is_nested(y_pred):
+        if hasattr(y_true, "ndim") and hasattr(y_pred, "ndim"):
             y_true, y_pred = same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
@@ -246,7 +250,7 @@ def check_labels(y, num_classes: int, ignore_class: int | None = None) -> None:
     """Raise ValueError for a class number of `y` (a NumPy array) outside 0 ... num_classes - 1, naming the first.
 
     Args:
-        y: integer labels, of any shape.
+        y: labels, of any shape: whole numbers.
         num_classes: how many classes the model knows.
         ignore_class: None, or the one label that may lie outside.
 
@@ -255,13 +259,35 @@ def check_labels(y, num_classes: int, ignore_class: int | None = None) -> None:
     y = np.asarray(y)
     if not y.size or y.dtype.kind not in "iufb":
         return
-    outside = (y < 0) | (y >= num_classes) if y.min() < 0 or y.max() >= num_classes else None
-    if outside is not None and ignore_class is not None:
-        outside &= y != ignore_class
-    if outside is not None and outside.any():
-        place = tuple(int(i) for i in np.argwhere(outside)[0])
-        where = place[0] if len(place) == 1 else place
+    if y.dtype.kind == "f" and (place := _first(y != np.floor(y))) is not None:
+        raise ValueError(f"Label {y[place]} at index {_shown(place)} of y is no whole number: class numbers are 0 to "
+                         f"{num_classes - 1}. For targets that are real numbers use a loss such as 'mse'.")
+    outside = (y < 0) | (y >= num_classes) if y.min() < 0 or y.max() >= num_classes else np.zeros((), bool)
+    if ignore_class is not None:
+        outside = outside & (y != ignore_class)
+    if (place := _first(outside)) is not None:
         from_one = " Labels that start at 1 need `y - 1`." if y[place] == num_classes and y.min() == 1 else ""
-        raise ValueError(f"Label {y[place]} at index {where} of y is out of range: sparse categorical cross-entropy "
-                         f"over {num_classes} classes takes 0 to {num_classes - 1}.{from_one} Check the labels and the "
-                         "units of the last layer, or pass ignore_class to leave one label out.")
+        raise ValueError(f"Label {y[place]} at index {_shown(place)} of y is out of range: over {num_classes} classes "
+                         f"labels are 0 to {num_classes - 1}.{from_one} Check the labels and the units of the last "
+                         "layer; a sparse categorical cross-entropy leaves out the label given as ignore_class.")
+
+
+def check_bits(y) -> None:
+    """Raise ValueError for an integer of `y` (a NumPy array) other than 0 and 1, naming the first.
+
+    >>> check_bits(np.array([0, 1, 1]))
+    """
+    y = np.asarray(y)
+    if y.size and y.dtype.kind in "iu" and (place := _first((y < 0) | (y > 1))) is not None:
+        what = "Labels -1 and 1 need `(y + 1) // 2`, or the loss 'hinge'" if y.min() == -1 and y.max() == 1 else \
+            "For class numbers use sparse_categorical_crossentropy, with a unit and softmax for each class"
+        raise ValueError(f"Label {y[place]} at index {_shown(place)} of y is out of range: binary cross-entropy takes "
+                         f"targets from 0 to 1. {what}.")
+
+
+def _first(where) -> tuple | None:
+    return tuple(int(i) for i in np.argwhere(where)[0]) if where.any() else None
+
+
+def _shown(place: tuple):
+    return place[0] if len(place) == 1 else place

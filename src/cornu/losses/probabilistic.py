@@ -119,6 +119,20 @@ def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_l
     return jnp.sum(tensor(alpha, p.dtype) * (1 - p) ** gamma * -y_true * jnp.log(p), axis=axis)
 
 
+def _class_numbers(y_true, y_pred, axis: int, name: str) -> tuple:
+    """Targets of the shape of the predictions without the axis of the classes. Raises ValueError for others."""
+    y_true, y_pred = tensor(y_true), inexact(y_pred)
+    given = y_true.shape
+    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+        y_true = y_true[..., 0]
+    expected = y_pred.shape[:axis % y_pred.ndim] + y_pred.shape[axis % y_pred.ndim + 1:]
+    if y_true.shape != expected:
+        hint = " For one-hot targets use categorical_crossentropy." if given == y_pred.shape else ""
+        raise ValueError(f"{name}: class numbers of shape {tuple(given)} do not fit `y_pred` of shape "
+                         f"{tuple(y_pred.shape)}. Pass y_true of shape {tuple(expected)}.{hint}")
+    return y_true, y_pred
+
+
 @public
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     """-log(p[t]): the cross-entropy for class numbers.
@@ -135,12 +149,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
     >>> print(sparse_categorical_crossentropy([1], [[0.5, 0.5]]))
     [0.6931472]
     """
-    y_true, y_pred = tensor(y_true), inexact(y_pred)
-    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-        y_true = y_true[..., 0]
-    if y_true.shape == y_pred.shape and y_pred.ndim > 1:
-        raise ValueError(f"sparse_categorical_crossentropy takes class numbers, but `y_true` has the shape of "
-                         f"`y_pred`, {tuple(y_pred.shape)}. For one-hot targets use categorical_crossentropy.")
+    y_true, y_pred = _class_numbers(y_true, y_pred, axis, "sparse_categorical_crossentropy")
     counts = None if ignore_class is None else y_true != ignore_class
     labels = y_true if counts is None else jnp.where(counts, y_true, 0)
     losses = nn.sparse_categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
@@ -164,12 +173,7 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     >>> print(categorical_generalized_cross_entropy([1], [[0.75, 0.25]], q=0.5))
     [1.]
     """
-    y_true, y_pred = tensor(y_true), inexact(y_pred)
-    if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
-        y_true = y_true[..., 0]
-    if y_true.shape != y_pred.shape[:-1]:
-        raise ValueError(f"categorical_generalized_cross_entropy: class numbers of shape {tuple(y_true.shape)} do not "
-                         f"fit y_pred of shape {tuple(y_pred.shape)}. Pass y_true of shape {tuple(y_pred.shape[:-1])}.")
+    y_true, y_pred = _class_numbers(y_true, y_pred, -1, "categorical_generalized_cross_entropy")
     p = jnp.sum(jax.nn.one_hot(y_true.astype("int32"), y_pred.shape[-1], dtype=y_pred.dtype) * y_pred, axis=-1)
     return (1 - p**q) / q
 

@@ -38,6 +38,8 @@ class AUC(_Counting):
     0.75
     """
 
+    needs_probabilities = True
+
     def __init__(self, num_thresholds: int = 200, curve: str = "ROC", summation_method: str = "interpolation",
                  name: str | None = None, dtype=None, thresholds=None, multi_label: bool = False,
                  num_labels: int | None = None, label_weights=None, from_logits: bool = False):

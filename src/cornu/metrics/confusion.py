@@ -1,12 +1,14 @@
 """Metrics from counts of true and false positives and negatives over thresholds."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cornu import check
 from cornu.config import epsilon
-from cornu.losses.base import mask_of, same_rank
+from cornu.losses.base import check_labels, mask_of, same_rank
 from cornu.metrics.metric import PART, Metric, divide, weigh
 from cornu.ops.kit import tensor
 
@@ -25,6 +27,8 @@ def one_hot_targets(y_true, y_pred):
     classes = y_pred.shape[-1] if y_pred.ndim else 1
     labels = y_true[..., 0] if y_true.ndim == y_pred.ndim > 1 and y_true.shape[-1] == 1 else y_true
     if classes > 1 and y_pred.ndim > 1 and labels.shape == y_pred.shape[:-1]:
+        if not isinstance(labels, jax.core.Tracer):
+            check_labels(np.maximum(labels, 0), classes)  # -1 may stand for what is masked
         return jax.nn.one_hot(labels.astype("int32"), classes, dtype=y_pred.dtype), y_pred
     y_true, y_pred = same_rank(y_true, y_pred)
     if y_true.shape != y_pred.shape:
@@ -40,6 +44,12 @@ def prepare(metric, y_true, y_pred, sample_weight, top_k=None, class_id=None) ->
     y_true, y_pred = one_hot_targets(tensor(y_true), tensor(y_pred, dtype))
     if metric.activation is not None:
         y_pred = metric.activation(y_pred)
+    elif metric.needs_probabilities and not isinstance(y_pred, jax.core.Tracer):
+        _refuse_logits(metric, y_pred)
+    classes = y_pred.shape[-1] if y_pred.ndim else 1
+    if (top_k or 0) > classes or class_id is not None and not -classes <= class_id < classes:
+        raise ValueError(f"{type(metric).__name__} {metric.name!r}: top_k={top_k} and class_id={class_id} do not fit "
+                         f"predictions over {classes} classes, of shape {tuple(y_pred.shape)}.")
     if top_k is not None:
         edge = jax.lax.top_k(y_pred, top_k)[0][..., -1:]
         y_pred = jnp.where(y_pred >= edge, y_pred, -jnp.inf)
@@ -48,6 +58,14 @@ def prepare(metric, y_true, y_pred, sample_weight, top_k=None, class_id=None) ->
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]
         weights = None if weights is None else weights[..., class_id]
     return (y_true != 0).astype(dtype), y_pred, weights
+
+
+def _refuse_logits(metric, y_pred) -> None:
+    outside = np.asarray((y_pred < -1e-3) | (y_pred > 1 + 1e-3))
+    if outside.any():
+        raise ValueError(f"{type(metric).__name__} {metric.name!r} takes probabilities from 0 to 1. Received: "
+                         f"{np.asarray(y_pred)[outside][0]}. Pass logits through a sigmoid or softmax first"
+                         f"{', or set from_logits=True' if hasattr(metric, 'from_logits') else ''}.")
 
 
 def count(y_true, y_pred, weights, thresholds) -> dict:
@@ -74,10 +92,10 @@ def count(y_true, y_pred, weights, thresholds) -> dict:
 def _histograms(y_pred, right, wrong, thresholds):
     """The weight above each threshold: weights are collected by bucket, and summed from the top."""
     order = np.argsort(thresholds, kind="stable")
-    columns = [x.reshape(len(x), -1) for x in (y_pred, right, wrong)]
+    columns = [x.reshape(len(x), math.prod(x.shape[1:])) for x in (y_pred, right, wrong)]
     bucket = jnp.searchsorted(jnp.asarray(thresholds[order], y_pred.dtype), columns[0])  # how many thresholds lie below
     which, part = jnp.arange(columns[0].shape[1])[None], jnp.arange(len(y_pred))[:, None] // PART
-    both = jnp.zeros((2, -(-len(y_pred) // PART), len(thresholds) + 1, columns[0].shape[1]), y_pred.dtype)
+    both = jnp.zeros((2, -(-len(y_pred) // PART) or 1, len(thresholds) + 1, columns[0].shape[1]), y_pred.dtype)
     both = jnp.sum(both.at[:, part, bucket, which].add(jnp.stack(columns[1:])), axis=1)
     above = jnp.cumsum(both[:, ::-1], axis=1)[:, ::-1][:, 1:][:, np.argsort(order)]
     return above.reshape((2, len(thresholds), *y_pred.shape[1:]))
@@ -95,6 +113,7 @@ class _Counting(Metric):
     """Base: keeps some of the four counts."""
 
     activation = None  # set where predictions are known to be logits
+    needs_probabilities = False  # whether values outside [0, 1] make no sense
 
     def _add_counts(self, names, shape) -> None:
         for name in names:
@@ -252,6 +271,8 @@ def even_thresholds(number: int) -> np.ndarray:
 
 class _Constrained(_Counting):
     """Base: the largest value of one rate at thresholds where another is at least a given value."""
+
+    needs_probabilities = True
 
     def __init__(self, value, num_thresholds: int = 200, class_id: int | None = None, name: str | None = None,
                  dtype=None):

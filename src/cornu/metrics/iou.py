@@ -43,7 +43,7 @@ class _IoUBase(Metric):
             known &= y_true != self.ignore_class
         part = jnp.arange(len(weights)) // PART
         place = part, jnp.where(known, y_true, 0), jnp.where(known, y_pred, 0)
-        counts = jnp.zeros((-(-len(weights) // PART), self.num_classes, self.num_classes), weights.dtype)
+        counts = jnp.zeros((-(-len(weights) // PART) or 1, self.num_classes, self.num_classes), weights.dtype)
         self.total_confusion_matrix.assign_add(jnp.sum(counts.at[place].add(jnp.where(known, weights, 0)), axis=0))
 
     def _classes(self, y_true, y_pred):

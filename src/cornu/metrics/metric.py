@@ -244,6 +244,8 @@ class MeanMetricWrapper(Mean):
             y_true = lift(tensor(y_true), y_pred := self._wide(y_pred), mask, sample_weight)
         fn = self._fn.call if isinstance(self._fn, Loss) else self._fn
         values = fn(y_true, y_pred, **self._fn_kwargs)
+        if values is None:
+            raise ValueError(f"Metric {self.name!r} returned None. It must return one value per sample, or a number.")
         own, values = mask_of(values), tensor(values, _wide(self.dtype))
         size = 1 if values.ndim else len(tree.flatten(y_pred)[0])
         self._take(values, sample_weight, mask, own, size=size)

@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import dtypes
 from cornu.symbolic import op
@@ -28,7 +29,19 @@ def tensor(x: Any, dtype=None):
         x = x.todense()
     elif isinstance(x, (list, tuple)):
         x = _plain(x)
-    return jnp.asarray(x, dtype)
+    try:
+        return jnp.asarray(x, dtype)
+    except (TypeError, ValueError):
+        _refuse_text(x)
+        raise
+
+
+def _refuse_text(x) -> None:
+    """Raise ValueError where the reason why there is no array is that the values are text."""
+    found = np.asarray(x, "O").reshape(-1)
+    if any(isinstance(value, (str, bytes)) for value in found[:1]):
+        raise ValueError(f"Text such as {found[0]!r} was given where numbers are needed.\nClasses by name become numbers "
+                         "with np.unique(names, return_inverse=True)[1], or in the model with a StringLookup layer.") from None
 
 
 def _plain(x):

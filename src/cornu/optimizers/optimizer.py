@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, context, names, registry
-from cornu.optimizers.common import mean, norm, old_arguments, scaled, when
+from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.registry import Configurable
 from cornu.variable import Variable, functional
@@ -56,6 +56,7 @@ class Optimizer(Configurable):
     array([0.5, 2.5], dtype=float32)
     """
 
+    averages_may_stand = False  # whether betas of 1 make sense
     slots: tuple = ()  # names; a nested tuple is a group: the groups come one after the other in `variables`
 
     def __init__(self, learning_rate, weight_decay: float | None = None, clipnorm: float | None = None,
@@ -68,9 +69,6 @@ class Optimizer(Configurable):
         if sum(x is not None for x in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(f"{owner}: only one of clipnorm, clipvalue and global_clipnorm can be set. Received: "
                              f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}")
-        for argument, value in (("clipnorm", clipnorm), ("clipvalue", clipvalue), ("global_clipnorm", global_clipnorm)):
-            if value is not None:
-                check.positive(argument, value, owner, kind=float)
         if ema_overwrite_frequency is not None:
             check.positive("ema_overwrite_frequency", ema_overwrite_frequency, owner)
         if gradient_accumulation_steps is not None:
@@ -92,6 +90,7 @@ class Optimizer(Configurable):
         self._iterations = self.add_variable((), dtype="int32", aggregation="only_first_replica", name="iteration")
         self._learning_rate: Any = None
         self.learning_rate = learning_rate
+        check_numbers(self)
 
     # the rule --------------------------------------------------------------------------------------------------
 
@@ -145,11 +144,9 @@ class Optimizer(Configurable):
         if callable(value) and not isinstance(value, type):
             self._variables = [v for v in self._variables if v is not old]
             self._learning_rate = value
-        elif isinstance(value, bool) or not (isinstance(value, (int, float)) or np.shape(value) == () and
-                                             hasattr(value, "dtype") and value.dtype.kind in "iuf"):
-            raise ValueError(f"{owner}: learning_rate must be a number, a LearningRateSchedule or a function without "
-                             f"arguments. Received: {value!r}")
-        elif isinstance(old, Variable):
+            return
+        check_rate(owner, value)
+        if isinstance(old, Variable):
             old.assign(value)
         elif old is not None:
             raise TypeError(f"{owner} was given {type(old).__name__} as learning_rate, which decides the rate at every "

@@ -35,6 +35,11 @@ class _Schedule(LearningRateSchedule):
         return jnp.asarray(self.rate(jnp.asarray(getattr(step, "raw", step), jnp.float32)), jnp.float32)
 
 
+def _rates(owner: str, **values) -> list:
+    """Numbers that must not be negative."""
+    return [check.positive(name, value, owner, zero=True, kind=float) for name, value in values.items()]
+
+
 class ExponentialDecay(_Schedule):
     """Falls by a fixed factor: rate = initial * decay_rate ^ (step / decay_steps).
 
@@ -51,7 +56,8 @@ class ExponentialDecay(_Schedule):
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False,
                  name: str = "ExponentialDecay"):
-        self.initial_learning_rate, self.decay_rate = initial_learning_rate, decay_rate
+        self.initial_learning_rate, self.decay_rate = _rates(
+            "ExponentialDecay", initial_learning_rate=initial_learning_rate, decay_rate=decay_rate)
         self.decay_steps = check.positive("decay_steps", decay_steps, "ExponentialDecay", kind=float)
         self.staircase, self.name = staircase, name
 
@@ -76,7 +82,8 @@ class InverseTimeDecay(_Schedule):
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False,
                  name: str = "InverseTimeDecay"):
-        self.initial_learning_rate, self.decay_rate = initial_learning_rate, decay_rate
+        self.initial_learning_rate, self.decay_rate = _rates(
+            "InverseTimeDecay", initial_learning_rate=initial_learning_rate, decay_rate=decay_rate)
         self.decay_steps = check.positive("decay_steps", decay_steps, "InverseTimeDecay", kind=float)
         self.staircase, self.name = staircase, name
 
@@ -129,7 +136,8 @@ class PolynomialDecay(_Schedule):
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, end_learning_rate: float = 0.0001,
                  power: float = 1.0, cycle: bool = False, name: str = "PolynomialDecay"):
-        self.initial_learning_rate, self.end_learning_rate = initial_learning_rate, end_learning_rate
+        self.initial_learning_rate, self.end_learning_rate = _rates(
+            "PolynomialDecay", initial_learning_rate=initial_learning_rate, end_learning_rate=end_learning_rate)
         self.decay_steps = check.positive("decay_steps", decay_steps, "PolynomialDecay", kind=float)
         self.power, self.cycle, self.name = power, cycle, name
 
@@ -164,7 +172,8 @@ class CosineDecay(_Schedule):
 
     def __init__(self, initial_learning_rate: float, decay_steps: int, alpha: float = 0.0, name: str = "CosineDecay",
                  warmup_target: float | None = None, warmup_steps: int = 0):
-        self.initial_learning_rate, self.alpha = initial_learning_rate, alpha
+        self.initial_learning_rate, self.alpha = _rates(
+            "CosineDecay", initial_learning_rate=initial_learning_rate, alpha=alpha)
         self.decay_steps = check.positive("decay_steps", decay_steps, "CosineDecay", kind=float)
         self.warmup_target, self.warmup_steps, self.name = warmup_target, warmup_steps, name
 
@@ -199,7 +208,8 @@ class CosineDecayRestarts(_Schedule):
 
     def __init__(self, initial_learning_rate: float, first_decay_steps: int, t_mul: float = 2.0, m_mul: float = 1.0,
                  alpha: float = 0.0, name: str = "SGDRDecay"):
-        self.initial_learning_rate, self.alpha = initial_learning_rate, alpha
+        self.initial_learning_rate, self.alpha = _rates(
+            "CosineDecayRestarts", initial_learning_rate=initial_learning_rate, alpha=alpha)
         self.first_decay_steps = check.positive("first_decay_steps", first_decay_steps, "CosineDecayRestarts",
                                                 kind=float)
         self.t_mul, self.m_mul, self.name = t_mul, m_mul, name

@@ -69,6 +69,7 @@ class Lion(Optimizer):
     """
 
     slots = ("momentum",)
+    averages_may_stand = True  # with beta_1 = 1 the step is the average's sign alone
 
     @with_options
     def __init__(self, learning_rate=0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options):

@@ -21,8 +21,9 @@ def check_arrays(data, model, kind: str) -> None:
             label = f"`{name}`" + "".join(f"[{k!r}]" for k in path)
             if is_text(array):
                 if name != "x" or not takes_text(model):
-                    raise ValueError(f"{label} holds text (dtype {array.dtype}), but the model takes numbers. Convert it, or "
-                                     "put a TextVectorization, StringLookup or Hashing layer in front.")
+                    way = "Class names become numbers with np.unique(y, return_inverse=True)[1]." if name == "y" else \
+                        "Convert it, or put a TextVectorization, StringLookup or Hashing layer in front."
+                    raise ValueError(f"{label} holds text (dtype {array.dtype}), but the model takes numbers. {way}")
             elif kind == "train" and not config.allows_nan() and isinstance(array, np.ndarray) and array.dtype.kind == "f":
                 _refuse_nan(array, label)
     check_tokens(data[0], model)
@@ -87,23 +88,33 @@ def _refuse_nan(array, label: str) -> None:
 
 
 def check_labels(y, model) -> None:
-    """Integer labels against the number of classes of a sparse categorical cross-entropy."""
-    compiled = model._loss
-    if compiled is None or model.graph is None:
+    """Integer labels against what the losses take: class numbers within the outputs' classes, or 0 and 1."""
+    compiled, structure = model._loss, model._output_structure()
+    if compiled is None or structure is None:
         return
     from cornu.training.compiled import _by_output, named_outputs
 
-    outputs = named_outputs(model.graph.output_structure, model.output_names)
+    outputs = named_outputs(structure, model._output_names())
     compiled.bind(list(outputs))
+    kinds = {name: _function_of(loss) for name, loss in compiled.by_name.items()}
+    if not set(kinds.values()) & (_OF_CLASSES | _OF_BITS):
+        return
     targets = _by_output(y, outputs, "y")
-    for name, loss in compiled.by_name.items():
-        target, output = targets.get(name), outputs[name]
-        if target is None or output.shape[-1] is None or not is_sparse(loss):
+    for name, kind in kinds.items():
+        target, loss, output = targets.get(name), compiled.by_name[name], outputs[name]
+        if target is None or not hasattr(target, "shape"):
             continue
-        ignore = getattr(loss, "ignore_class", None)
-        losses.check_labels(np.asarray(target), output.shape[-1], ignore)
+        classes = output.shape[getattr(loss, "axis", -1)] if output.ndim else None
+        if kind in _OF_CLASSES and classes is not None:
+            losses.check_labels(np.asarray(target), classes, getattr(loss, "ignore_class", None))
+        elif kind in _OF_BITS:
+            losses.check_bits(np.asarray(target))
 
 
-def is_sparse(loss) -> bool:
-    return type(loss).__name__ == "SparseCategoricalCrossentropy" or getattr(
-        loss, "__name__", getattr(getattr(loss, "fn", None), "__name__", "")) == "sparse_categorical_crossentropy"
+_OF_CLASSES = {"sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"}
+_OF_BITS = {"binary_crossentropy", "binary_focal_crossentropy"}
+
+
+def _function_of(loss) -> str:
+    """The name of the loss function."""
+    return getattr(getattr(loss, "fn", loss), "__name__", "")

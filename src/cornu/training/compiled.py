@@ -122,7 +122,7 @@ class CompiledMetrics:
         self.specs, self.loss = {"metrics": metrics, "weighted_metrics": weighted_metrics}, loss
         for spec in self.specs.values():
             for item in tree.flatten(spec):
-                if isinstance(item, str):
+                if item is not None and not isinstance(item, metrics_module.Metric):
                     resolve_metric(item, None, None, None)
         self.made = None
 

@@ -14,7 +14,7 @@ from cornu.callbacks import Logs
 from cornu.data import ArraySource, IterableSource
 from cornu.lowering import prepare_cpu
 from cornu.symbolic import KerasTensor, infer
-from cornu.training import nonfinite
+from cornu.training import checks, nonfinite
 from cornu.training.compiled import named_outputs
 from cornu.training.compiling import Compiling
 from cornu.training.front import EAGER, front_of
@@ -137,6 +137,10 @@ class Loop(Compiling):
             if not all(layer.built for layer in self._flatten_layers()):
                 infer(self._traced, (shapes,), {}, self.name)
 
+    def _output_structure(self):
+        """The outputs as symbolic tensors; None before they are known."""
+        return self.__dict__.get("_known_outputs") if self.graph is None else self.graph.output_structure
+
     def _bind_metrics(self, x, y) -> None:
         """Make the compiled losses' and metrics' variables, from the shapes of targets and outputs."""
         loss, compiled = self._loss, self._metrics_compiled
@@ -147,6 +151,7 @@ class Loop(Compiling):
         else:
             shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
             y_pred = infer(self._traced, (shapes,), {}, self.name)
+            object.__setattr__(self, "_known_outputs", y_pred)
         size = next((t.shape[0] for t in tree.flatten(y_pred) if getattr(t, "ndim", 0)), None)  # fixed in stateful models
         targets = tree.map_structure(lambda a: KerasTensor((size, *a.shape[1:]), _dtype(a)), y)
         if loss is not None:
@@ -270,6 +275,8 @@ class Loop(Compiling):
             if began is not None:
                 began(index, Logs())
             try:
+                if step.kind != "predict" and isinstance(batch[1], np.ndarray):
+                    checks.check_labels(batch[1], self)
                 output = step(self._adapt(batch))
             except Exception as error:
                 error.add_note(f"This happened in batch {index} of the data.")

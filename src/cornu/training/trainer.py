@@ -67,6 +67,7 @@ class Trainer(Loop):
         if validation is not None:
             self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
             self._prepare(self._adapt(validation.first()), "test")
+        self._check_labels(source, validation)
         limit = _limit(steps_per_epoch)
         steps = source.steps if limit is None else min(limit, source.steps or limit)
         callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
@@ -138,6 +139,12 @@ class Trainer(Loop):
         found = front.front_of(self)
         return found.source(self, source) if isinstance(found, front.Front) else source
 
+    def _check_labels(self, *sources) -> None:
+        """The labels again, where the model's outputs are known only now that it is prepared."""
+        for source in sources if self.graph is None else ():
+            if isinstance(source, ArraySource) and source.data[1] is not None:
+                checks.check_labels(source.data[1], self)
+
     def _check_shapes(self, batch, trained) -> None:
         """Try validation data of another shape than the training data before the first step, not after an epoch."""
         def shapes(x):
@@ -170,6 +177,7 @@ class Trainer(Loop):
 
     def _evaluate(self, source, callbacks, steps) -> dict:
         self._prepare(self._adapt(source.first()), "test")
+        self._check_labels(source)
         self.reset_metrics()
         callbacks.on_test_begin()
         logs = Logs(self._run("test", source, callbacks, limit=_limit(steps)))
@@ -252,6 +260,7 @@ class Trainer(Loop):
         source = self._fronted(source)
         batch = self._adapt(source.first())
         self._prepare(batch, kind)
+        self._check_labels(source)
         self.reset_metrics()
         with interrupts:
             step = self._step(kind)
