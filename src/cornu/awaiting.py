@@ -6,6 +6,7 @@ claims huge layers costs nothing.
 
 import contextlib
 import math
+import os
 
 import numpy as np
 
@@ -66,10 +67,12 @@ class _Taken(list):
 
 
 @contextlib.contextmanager
-def awaiting_values():
+def awaiting_values(limit: int, shown: str):
     """Variables that are made in the block wait for their values; those that got none in it are initialized.
 
-    >>> with awaiting_values():
+    Raises ValueError, naming what is `shown`, when these take more than `limit` bytes.
+
+    >>> with awaiting_values(1000, "The file"):
     ...     v = Variable(lambda shape, dtype: np.ones(shape, dtype), shape=(2,))
     ...     v.assign([3.0, 4.0])
     Array([3., 4.], dtype=float32)
@@ -77,8 +80,20 @@ def awaiting_values():
     token = awaiting.set(taken := _Taken())
     try:
         yield
-        for variable in taken:
-            if isinstance(variable, Awaited):
-                variable.settle()
+        left = [v for v in taken if isinstance(v, Awaited)]
+        if (needed := sum(v.size * np.dtype(v._start[2]).itemsize for v in left)) > limit:
+            largest = max(left, key=lambda v: v.size)
+            raise ValueError(f"{shown} asks for {needed / 1e9:.1f} GB of memory; at most {limit / 1e9:.1f} GB make sense. The "
+                             f"largest part is {largest.path!r:.100} of shape {largest.shape}.")
+        for variable in left:
+            variable.settle()
     finally:
         awaiting.reset(token)
+
+
+def memory() -> int:
+    """The bytes of memory that this machine has; where it does not tell, more than any has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 50

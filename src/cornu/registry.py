@@ -256,9 +256,16 @@ def _deserialize(config, area=None, kind="object"):
     return instance
 
 
+def _array(value, dtype) -> np.ndarray:
+    """An array of numbers, or of texts; a dtype of a file must not make it larger than the file."""
+    if isinstance(dtype, str) and dtype.startswith(("str", "<U")):
+        return np.array(value, dtype=str)
+    return np.array(value, dtype=dtypes.standardize(dtype))
+
+
 _SPECIAL = {
-    "__numpy__": lambda c: np.array(c["value"], dtype=c["dtype"]),
-    "__tensor__": lambda c: jax.numpy.asarray(c["value"], dtype=c["dtype"]),
+    "__numpy__": lambda c: _array(c["value"], c["dtype"]),
+    "__tensor__": lambda c: jax.numpy.asarray(_array(c["value"], c["dtype"])),
     "__bytes__": lambda c: c["value"].encode("latin-1"),
     "__ellipsis__": lambda c: Ellipsis,
     "__slice__": lambda c: slice(*(_deserialize(c[k]) for k in ("start", "stop", "step"))),

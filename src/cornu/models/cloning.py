@@ -1,8 +1,7 @@
 """Models from JSON, and copies of models with new weights."""
 
-import json
-
 from cornu import errors, registry, tree
+from cornu.awaiting import awaiting_values, memory
 from cornu.layers.core import Input, InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.graph import _flat_results
@@ -25,10 +24,13 @@ def model_from_json(json_string: str, custom_objects: dict | None = None) -> Mod
     >>> model_from_json(model.to_json()).input_shape
     (None, 3)
     """
-    config = json.loads(json_string)
+    from cornu.saving.safe import building, read_config  # keeps `import cornu` light
+
+    config = read_config(json_string)
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError(f"This JSON is not a model's: it has no `class_name`. It starts with {json_string[:60]!r}")
-    return registry.deserialize(config, custom_objects, printable_name="model")
+    with awaiting_values(memory(), "The model"), building("The model"):  # else XLA ends the process
+        return registry.deserialize(config, custom_objects, printable_name="model")
 
 
 @errors.filtered

@@ -12,10 +12,11 @@ import warnings
 import numpy as np
 
 from cornu import optimizers, registry
+from cornu.awaiting import awaiting_values
 from cornu.layers.layer import Layer
 from cornu.saving import legacy_config
 from cornu.saving.hdf5 import Group
-from cornu.saving.safe import check_config, open_weights, read_h5, read_json
+from cornu.saving.safe import building, check_config, open_weights, read_h5, read_json
 from cornu.saving.view import FileError
 from cornu.saving.weights import LoadReport, assign_all, base_name
 
@@ -95,14 +96,16 @@ def load_h5(path, custom_objects: dict | None = None, compile: bool = True):
     if file.model is None:
         raise ValueError(f"{path} holds weights but no model: build the model and call model.load_weights({path!r}).")
     check_config(path, file.model)
-    with registry.custom_object_scope(custom_objects or {}):
+    room = 4 * os.path.getsize(path) + (64 << 20)  # for what the file does not hold: slots, metrics
+    with registry.custom_object_scope(custom_objects or {}), awaiting_values(room, path):
         model = build_model(path, lambda: file.model if file.keras > 2 else legacy_config.upgrade(file.model, path))
         if not model.built:
             raise ValueError(f"{path}: model {model.name!r} cannot be built from its config, which names no input shape. "
                              "Rebuild it in code, call it on data, and load the file with load_weights.")
         matched = fill(model, file, path)[1]
         if compile and file.training:
-            _compile(model, file, path)
+            with building(path):
+                _compile(model, file, path)
             if file.optimizer:
                 _fill_optimizer(model, file, matched, path)
     return model
@@ -110,13 +113,8 @@ def load_h5(path, custom_objects: dict | None = None, compile: bool = True):
 
 def build_model(path, config):
     """The model of a config, which the function `config` gives. Raises FileError for what is no config of a model."""
-    try:
+    with building(path):
         model = registry.deserialize(config(), printable_name="model")
-    except (ValueError, ImportError):
-        raise
-    except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
-        raise FileError(f"{path}: the model cannot be built from its config.\n{type(error).__name__}: {error!s:.500}"
-                        ) from error
     if not isinstance(model, Layer):
         raise FileError(f"{path} holds no model but a {type(model).__name__}.")
     return model

@@ -7,11 +7,11 @@ import time
 import zipfile
 
 from cornu import registry
-from cornu.awaiting import awaiting_values
+from cornu.awaiting import awaiting_values, memory
 from cornu.files import writing
 from cornu.saving import legacy_h5
 from cornu.saving.hdf5_write import as_bytes
-from cornu.saving.safe import check_config, read_arrays, read_json, read_members
+from cornu.saving.safe import building, check_config, read_arrays, read_json, read_members
 from cornu.saving.view import FileError
 from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting
 from cornu.version import __version__
@@ -68,7 +68,7 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     weights.start_verifying()
     try:
         arrays = read_arrays(weights)
-        with awaiting_values():
+        with awaiting_values(4 * os.path.getsize(path) + (64 << 20), path):  # what the file does not hold: slots, metrics
             return _build(config, arrays, custom_objects, compile, path, weights.verify)
     finally:
         weights.stop()
@@ -83,7 +83,7 @@ def _build(config, arrays, custom_objects, compile, path, verify):
     if arrays or model.built:
         fill_fresh(model, arrays, path)
     if compile and compile_config and hasattr(model, "compile_from_config"):
-        with registry.custom_object_scope(custom_objects or {}):
+        with registry.custom_object_scope(custom_objects or {}), building(path):
             model.compile_from_config(compile_config)
         fill_optimizer(model, arrays, path)
     return model
@@ -99,4 +99,5 @@ def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mo
     if kwargs:
         raise ValueError(f"deserialize_keras_object: unknown argument {', '.join(map(repr, kwargs))}.")
     check_config("The config", config)
-    return registry.deserialize(config, custom_objects)
+    with awaiting_values(memory(), "The config"), building("The config"):
+        return registry.deserialize(config, custom_objects)

@@ -1,5 +1,6 @@
 """Files from strangers: everything is checked before it is read, and nothing in a file names what is opened or run."""
 
+import contextlib
 import io
 import json
 import stat
@@ -201,6 +202,40 @@ def check_config(path, config) -> None:
             stack += [(value, depth + 1) for value in item.values() if isinstance(value, (dict, list))]
         elif isinstance(item, list):
             stack += [(value, depth + 1) for value in item if isinstance(value, (dict, list))]
+    calls, entries = _calls(config)
+    if calls > 1000 + 50 * entries:
+        raise FileError(f"{path}: its models call each other {calls} times, which no model does.")
+
+
+def _calls(item) -> tuple[int, int]:
+    """How many calls of layers a config means when it is built, and how many are written in it."""
+    if isinstance(item, list):
+        found = [_calls(value) for value in item]
+        return sum(c for c, _ in found), sum(e for _, e in found)
+    if not isinstance(item, dict):
+        return 0, 0
+    calls, entries = _calls(list(item.values()))
+    if "class_name" in item:
+        nodes = item.get("inbound_nodes")
+        times = max(len(nodes), 1) if isinstance(nodes, list) else 1
+        return times * max(calls, 1), entries + times
+    return calls, entries
+
+
+@contextlib.contextmanager
+def building(path):
+    """What goes wrong while a config becomes objects is said as an error of the file, in few words."""
+    try:
+        yield
+    except FileError:
+        raise
+    except (ValueError, ImportError) as error:
+        if len(str(error)) > 2000:
+            raise FileError(f"{path}: {str(error)[:1000]} ...") from None
+        raise
+    except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
+        raise FileError(f"{path}: the model cannot be built from its config.\n{type(error).__name__}: {error!s:.500}"
+                        ) from error
 
 
 def _check_entry(path, item) -> None:
@@ -217,6 +252,8 @@ def _check_entry(path, item) -> None:
         if (kind is not None or owner is not item) and value is not None and "config" in item and (
                 not isinstance(value, str) or len(value) > 1000 or "\0" in value):
             raise FileError(f"{path}: `{name}` in its config is no name: {value!r:.80}")
+    if isinstance(inner.get("num_thresholds"), (int, float)) and not inner["num_thresholds"] < 1_000_000:
+        raise FileError(f"{path}: {kind!r:.50} asks for {inner['num_thresholds']} thresholds, which would fill the memory.")
     for name in ("vocabulary", "idf_weights"):
         if isinstance(inner.get(name), str):
             raise FileError(f"{path} names a file to open, {name}={inner[name]!r:.100}: no path in a file is ever opened.\n"
@@ -263,3 +300,10 @@ def read_h5(source, shown=None) -> hdf5.Group:
 def read_arrays(source, shown=None) -> dict:
     """Every array of an HDF5 file by its path, to be read when it is asked for (see `hdf5.Stored`)."""
     return read_h5(source, shown).arrays()
+
+
+def read_config(data, shown: str = "The JSON") -> dict:
+    """The config in a JSON text, once nothing in it is code, a path to open, or too much."""
+    config = read_json(shown, data)
+    check_config(shown, config)
+    return config

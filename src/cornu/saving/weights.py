@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from cornu import names
+from cornu.awaiting import Awaited
 from cornu.files import writing
 from cornu.layers.layer import Layer
 from cornu.optimizers import Optimizer
@@ -153,7 +154,7 @@ def _guarded(variables: list, values: list, change, shown, verify) -> None:
             value.load()
     if verify is not None:
         verify()
-    old = [(v, v.raw) for v in variables]
+    old = [(v, v.raw) for v in variables if not isinstance(v, Awaited)]
     try:
         change()
     except Exception as error:
