@@ -8,6 +8,7 @@ import sys
 
 import hostile
 import pytest
+import pytest
 
 HERE = pathlib.Path(__file__).parent
 
@@ -15,7 +16,7 @@ HERE = pathlib.Path(__file__).parent
 def child(program, lines, folder, *args):
     """Run a program of this folder in a process of its own; its results, and its exit code."""
     (folder / "temporary").mkdir()
-    env = {**os.environ, "PYTHONPATH": str(HERE.parent / "src"), "CORNU_HOME": str(folder / "home"), "JAX_PLATFORMS": "cpu",
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent / "src"), "CORNU_HOME": str(folder / "temporary" / "home"), "JAX_PLATFORMS": "cpu",
            "TMPDIR": str(folder / "temporary")}
     done = subprocess.run([sys.executable, str(HERE / program), *map(str, args)], input="\n".join(lines), text=True, env=env,
                           capture_output=True)
@@ -42,3 +43,22 @@ def test_the_corpus_is_refused(tmp_path):
     wrong = [(name, advisory, found, r) for (_, name, advisory), r in zip(rows, results) if (found := faults(r))]
     assert not wrong, "\n".join(map(str, wrong))
     assert not os.path.exists("/tmp/owned")
+
+
+def fuzz(folder, start, stop):
+    """Open mutated files; the process must live to the end, and no file misbehave."""
+    results, done = child("fuzz.py", [], folder, start, stop)
+    assert done.returncode == 0, f"{done.stdout.splitlines()[-1]} ended the process:\n{done.stderr[-2000:]}"
+    assert not results, "\n".join(map(str, results))
+    errors, opened = map(int, next(x for x in done.stdout.splitlines() if x.startswith("TOTAL")).split()[1:])
+    assert errors > opened, "the mutations do no harm"
+    return errors + opened
+
+
+def test_mutated_files(tmp_path):
+    assert fuzz(tmp_path, 0, 300) == 300
+
+
+@pytest.mark.long
+def test_20000_mutated_files(tmp_path):
+    assert fuzz(tmp_path, 0, 20_000) == 20_000

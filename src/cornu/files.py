@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import secrets
@@ -31,9 +32,11 @@ def writing(path):
     """Give a file to write, which takes the place of `path` in one step when the block ends well.
 
     Where the system can (Linux), the file has no name until it is whole: a process that is killed leaves nothing behind.
+    Elsewhere the next one removes what it left.
     A link is followed, and the mode of an old file kept. The file is on the disk before it is named.
     """
     path = pathlib.Path(os.path.realpath(path))
+    _sweep(path)
     temporary = path.with_name(f".{path.name[:100]}-{secrets.token_hex(4)}")
     flags, nameless = os.O_RDWR | getattr(os, "O_BINARY", 0), os.path.exists("/proc/self/fd")
     try:
@@ -44,6 +47,7 @@ def writing(path):
         handle = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "w+b", buffering=1 << 16) as file:
+            _lock(handle)
             yield file
             file.flush()
             with contextlib.suppress(FileNotFoundError, AttributeError):
@@ -56,6 +60,25 @@ def writing(path):
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
+
+
+def _lock(handle) -> bool:
+    """Whether the file is this process's alone from now on, until it is closed."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        return False
+
+
+def _sweep(path) -> None:
+    """Remove what processes that were killed have left of `path`; the living hold a lock on theirs."""
+    for left in path.parent.glob(f".{glob.escape(path.name[:100])}-" + "[0-9a-f]" * 8):
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            if _lock(file.fileno()):
+                os.remove(left)
 
 
 def _name(handle, path) -> None:

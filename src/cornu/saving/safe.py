@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import stat
 import struct
 import tempfile
@@ -252,8 +253,9 @@ def _check_entry(path, item) -> None:
         if (kind is not None or owner is not item) and value is not None and "config" in item and (
                 not isinstance(value, str) or len(value) > 1000 or "\0" in value):
             raise FileError(f"{path}: `{name}` in its config is no name: {value!r:.80}")
-    if isinstance(inner.get("num_thresholds"), (int, float)) and not inner["num_thresholds"] < 1_000_000:
-        raise FileError(f"{path}: {kind!r:.50} asks for {inner['num_thresholds']} thresholds, which would fill the memory.")
+    for name, most in (("num_thresholds", 1_000_000), ("num_classes", 10_000 if "IoU" in str(kind) else math.inf)):
+        if isinstance(inner.get(name), (int, float)) and not inner[name] < most:
+            raise FileError(f"{path}: {kind!r:.50} asks for {name}={inner[name]}, which would fill the memory.")
     for name in ("vocabulary", "idf_weights"):
         if isinstance(inner.get(name), str):
             raise FileError(f"{path} names a file to open, {name}={inner[name]!r:.100}: no path in a file is ever opened.\n"
