@@ -242,9 +242,10 @@ class Model(Trainer, Layer):
         """Pickles and deep copies hold the config, the values, and what compile was told; not the graph's objects."""
         own = {type(layer).__name__: type(layer) for layer in self._flatten_layers() if not registry.is_builtin(type(layer))}
         optimizer = self.optimizer if self.compiled and self.optimizer is not None and self.optimizer.built else None
+        learnt = [getattr(layer, "_kept", lambda: None)() for layer in self._flatten_layers()]
         return _restore, (type(self), own, self.get_config(), self.get_build_config() if self.built else None,
                           [np.asarray(v.raw) for v in self._kept_state()], self.get_compile_config(),
-                          [np.asarray(v.raw) for v in optimizer.variables] if optimizer is not None else None)
+                          [np.asarray(v.raw) for v in optimizer.variables] if optimizer is not None else None, learnt)
 
     def _kept_state(self) -> list:
         """The weights and the states of seeds."""
@@ -287,7 +288,8 @@ def _takes_graph(cls) -> bool:
     return cls.__init__ is Model.__init__ or {"inputs", "outputs"} <= set(inspect.signature(cls.__init__).parameters)
 
 
-def _restore(cls, own: dict, config: dict, build: dict | None, values: list, compiled: dict | None, state: list | None):
+def _restore(cls, own: dict, config: dict, build: dict | None, values: list, compiled: dict | None, state: list | None,
+             learnt: list):
     """The model that `__reduce__` took apart."""
     with registry.custom_object_scope(own):
         model = cls.from_config(config)
@@ -295,6 +297,9 @@ def _restore(cls, own: dict, config: dict, build: dict | None, values: list, com
             model.build_from_config(build)
         if compiled:
             model.compile_from_config(compiled)
+    for layer, kept in zip(model._flatten_layers(), learnt, strict=True):
+        if kept is not None:
+            layer._take_kept(kept)
     for variable, value in zip(model._kept_state(), values, strict=True):
         variable.assign(value)
     if state is not None:

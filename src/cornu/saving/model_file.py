@@ -10,6 +10,7 @@ from cornu import registry
 from cornu.awaiting import awaiting_values, memory
 from cornu.files import writing
 from cornu.saving import legacy_h5
+from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import as_bytes
 from cornu.saving.safe import building, check_config, read_arrays, read_json, read_members
 from cornu.saving.view import FileError
@@ -41,6 +42,7 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
         with archive.open(weights, "w") as member:
             for piece in content:
                 member.write(as_bytes(piece))
+        write_assets(model, archive)
 
 
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):
@@ -60,8 +62,6 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     if os.path.exists(path) and not path.endswith(".keras"):
         raise ValueError(f"load_model reads .keras and .h5 files. Received: {path!r}")
     members = read_members(path)
-    if assets := [name for name in members if name.startswith("assets/")]:
-        raise FileError(f"{path} has assets ({assets[0]!r:.80}), which cornu does not read yet.")
     config = read_json(path, members["config.json"])
     check_config(path, config)
     weights = members["model.weights.h5"]
@@ -69,17 +69,18 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     try:
         arrays = read_arrays(weights)
         with awaiting_values(4 * os.path.getsize(path) + (64 << 20), path):  # what the file does not hold: slots, metrics
-            return _build(config, arrays, custom_objects, compile, path, weights.verify)
+            return _build(config, arrays, members, custom_objects, compile, path)
     finally:
         weights.stop()
 
 
-def _build(config, arrays, custom_objects, compile, path, verify):
-    """The model of a config, with the arrays in their places."""
+def _build(config, arrays, members, custom_objects, compile, path):
+    """The model of a config, with the arrays and assets in their places."""
     compile_config = config.pop("compile_config", None)
     with registry.custom_object_scope(custom_objects or {}):
         model = legacy_h5.build_model(path, lambda: config)
-    verify()
+    members["model.weights.h5"].verify()
+    read_assets(model, members, path)
     if arrays or model.built:
         fill_fresh(model, arrays, path)
     if compile and compile_config and hasattr(model, "compile_from_config"):

@@ -15,6 +15,7 @@ from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_
                                              is_text, refuse_sparse, strings_of)
 
 _LARGEST = 256 << 20  # bytes of a vocabulary file
+_IN_CONFIG = 100_000  # tokens: a given vocabulary that is larger goes into a file of its own, too
 
 
 class _Vocabulary:
@@ -91,7 +92,8 @@ class Lookup(Adaptable, HostLayer):
 
     def _config_value(self, name):
         if name == "vocabulary":  # learnt ones lie in the file beside the config
-            return list(self._plain_tokens()) if self._given or self._unwritable() else None
+            small = self._given and len(self._plain_tokens()) <= _IN_CONFIG
+            return list(self._plain_tokens()) if small or self._unwritable() else None
         if name == "vocabulary_size":
             return self.vocabulary_size()
         if name == "idf_weights" and self.idf_weights is not None:
@@ -245,7 +247,7 @@ class Lookup(Adaptable, HostLayer):
         self._set(self._standard_tokens(lines[self._first_token:]), np.zeros(len(lines) - self._first_token))
 
     def save_own_variables(self, store):
-        if self._idf is not None and not self._given:
+        if self._idf is not None:
             store["idf_weights"] = self._idf
 
     def load_own_variables(self, store):
