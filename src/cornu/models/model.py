@@ -10,6 +10,7 @@ import numpy as np
 from cornu import check, context, dtypes, errors, registry, tree
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
+from cornu.layers.preprocessing import FeatureSpace
 from cornu.models.calling import MISSING, CompiledCalls
 from cornu.models.graph import Graph
 from cornu.models.graph_config import graph_config, read_graph
@@ -266,6 +267,9 @@ class Model(Trainer, Layer):
                 return graph_model_from_config(cls, config)
         with registry.custom_object_scope(custom_objects or {}):
             return super().from_config(config)
+
+
+FeatureSpace.save = Model.save  # a layer that has files of its own
 
 
 class Functional(Model):

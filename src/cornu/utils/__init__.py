@@ -4,6 +4,7 @@ from cornu.callbacks import Progbar
 from cornu.config import disable_interactive_logging, enable_interactive_logging, is_interactive_logging_enabled
 from cornu.data import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from cornu.dtypes import standardize as standardize_dtype
+from cornu.layers.preprocessing import FeatureSpace
 from cornu.registry import (
     CustomObjectScope, custom_object_scope, get_custom_objects, get_registered_name, get_registered_object,
     register_keras_serializable)

@@ -95,7 +95,7 @@ class Lookup(Adaptable, HostLayer):
             small = self._given and len(self._plain_tokens()) <= _IN_CONFIG
             return list(self._plain_tokens()) if small or self._unwritable() else None
         if name == "vocabulary_size":
-            return self.vocabulary_size()
+            return self._told_size if self._vocabulary is None else self.vocabulary_size()
         if name == "idf_weights" and self.idf_weights is not None:
             return np.asarray(self.idf_weights, "float64").tolist()
         return getattr(self, name)
@@ -135,7 +135,9 @@ class Lookup(Adaptable, HostLayer):
 
     def vocabulary_size(self) -> int:
         """How many indices there are, those of the mask and of unknown tokens among them."""
-        return self._first_token + (0 if self._vocabulary is None else len(self._vocabulary))
+        if self._vocabulary is None:
+            return self._told_size or self._first_token
+        return self._first_token + len(self._vocabulary)
 
     def set_vocabulary(self, vocabulary, idf_weights=None) -> None:
         """Set the tokens, from the most frequent one on.
