@@ -1,6 +1,6 @@
 """Cases of the layers that read categories and texts, and what the real Keras gives for them, with TensorFlow.
 
-`python tests/text_table.py` writes golden_text.json anew; it needs Keras and TensorFlow. Each case is a layer's name, its
+`python tests/text_table.py` writes golden/text_table.json anew; it needs Keras and TensorFlow. Each case is a layer's name, its
 arguments, the data it is adapted to (or None), and an input.
 """
 
@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-GOLDEN = pathlib.Path(__file__).with_name("golden_text.json")
+GOLDEN = pathlib.Path(__file__).with_name("golden") / "text_table.json"
 LETTERS = [["a", "c", "z"], ["b", "", "a"], ["c", "yy", "c"]]
 NUMBERS = [[12, -7, 0], [36, -1, 5], [12, 12, 2**40]]
 TEXTS = ["The cat, sat!", "the dog ran\tfar  away", "a cat É é", "", "it's 2\x0bo'clock — \xa0now"]

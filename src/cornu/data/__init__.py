@@ -1,6 +1,6 @@
 """Data of every kind, as batches `(x, y, sample_weight)` of nested arrays."""
 
-from cornu.data.arrays import (Rows, as_array, class_weights_for, is_text, pack_x_y_sample_weight, split, take,
+from cornu.data.arrays import (Rows, as_array, class_weights_for, from_numbers, is_text, pack_x_y_sample_weight, split, take,
                                unpack_x_y_sample_weight)
 from cornu.data.py_dataset import PyDataset
 from cornu.data.sources import ArraySource, IndexedSource, IterableSource, closing, is_iterable_source, source_of

@@ -27,7 +27,7 @@ class CompiledCalls:
 
     def _renew(self) -> None:
         self.state = structure["version"], structure["settings"]
-        self.allowed, self.front = is_compilable(self.model), front_of(self.model)
+        self.allowed = is_compilable(self.model)
         self.variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
         self.seen, self.jitted = set(), {}
 
@@ -38,15 +38,14 @@ class CompiledCalls:
         if not self.allowed or len(args) != 1 or kwargs and (len(kwargs) > 1 or "training" not in kwargs):
             return MISSING
         training = kwargs.get("training")
-        inputs = args[0] if self.front is None else self.front(self.model, args[0])
-        key = _signature(inputs)
+        key = _signature(args[0])
         if key is None or not (training is None or isinstance(training, bool)):
             return MISSING
         key = training, key
         if key not in self.seen:
             self.seen.add(key)
             return MISSING
-        return self._run(inputs, training)
+        return self._run(args[0], training)
 
     def _run(self, inputs, training):
         jitted = self.jitted.get(training)

@@ -17,7 +17,7 @@ from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
 from cornu.random import SeedGenerator
 from cornu.symbolic import KerasTensor, any_symbolic
-from cornu.training.front import Fronted
+from cornu.training.front import Front, Fronted, front_of
 from cornu.training.trainer import Trainer
 from cornu.variable import in_scope
 
@@ -122,7 +122,11 @@ class Model(Trainer, Layer):
     # calling ---------------------------------------------------------------------------------------------------
 
     def __call__(self, *args, **kwargs):
-        if self.graph is not None and context.current() is None and not in_scope():
+        outermost = self.graph is not None and context.current() is None
+        if outermost and len(args) == 1 and isinstance(front := front_of(self), Front) and not any_symbolic(args) \
+                and not isinstance(args[0], Fronted):
+            args = (front(self, args[0]),)
+        if outermost and not in_scope():
             calls = self.__dict__.get("_compiled_calls")
             if calls is None:
                 object.__setattr__(self, "_compiled_calls", calls := CompiledCalls(self))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, tree
-from cornu.data import closing, is_iterable_source, source_of
+from cornu.data import closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.symbolic import KerasTensor
@@ -196,8 +196,9 @@ def batches(data, owner, steps: int | None = None, batch_size: int | None = None
 
 
 def _gathered(items):
-    """Batches as they are; single strings and numbers, many at a time."""
+    """Batches as they are, lists as arrays; single strings and numbers, many at a time."""
     for item in items:
+        item = from_numbers(item)
         if isinstance(item, (str, bytes, int, float, np.generic)):
             rest = itertools.islice(items, _GATHERED - 1)
             item = np.asarray([item, *rest], object if isinstance(item, (str, bytes)) else None)
