@@ -364,7 +364,9 @@ def full_disk():
         signal.signal(signal.SIGXFSZ, handler)
 
 
-SAVERS = {"backup": lambda p: C.BackupAndRestore(p, save_freq=2)}
+SAVERS = {"model": lambda p: C.ModelCheckpoint(p / "m.keras", save_freq=2),
+          "weights": lambda p: C.ModelCheckpoint(p / "m.weights.h5", save_weights_only=True, save_freq=2),
+          "backup": lambda p: C.BackupAndRestore(p, save_freq=2)}
 
 
 @pytest.mark.parametrize("kind", SAVERS)

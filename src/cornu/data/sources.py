@@ -13,7 +13,7 @@ import numpy as np
 from cornu import check, tree
 from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text, unpack_x_y_sample_weight
 from cornu.data.py_dataset import PyDataset
-from cornu.data.workers import Pool
+from cornu.data.workers import Pool, noted
 
 
 def passes(steps: int, epoch: int, limit: int | None, skip: int):
@@ -162,7 +162,8 @@ class IndexedSource(BatchSource):
         if self._first is None:
             if self.known == 0:
                 raise ValueError(f"The {type(self.data).__name__} has no batch: its length is 0.")
-            self._first = self._batch(self.data[0])
+            own = not getattr(self.data, "use_multiprocessing", False)  # what may kill a worker shall not kill the training
+            self._first = self._batch(next(self._own_results([0]) if own else self._results([0])))
         return self._first
 
     def _indices(self, seed, epoch, limit, skip):
@@ -186,12 +187,20 @@ class IndexedSource(BatchSource):
         data = self.data
         workers, processes = getattr(data, "workers", 1), getattr(data, "use_multiprocessing", False)
         if workers < 2 and not processes:
-            return map(data.__getitem__, indices)
+            return self._own_results(indices)
         if self._pool is None:
             self._pool = Pool(data, max(workers, 1), getattr(data, "max_queue_size", 10), processes)
         elif _overrides(data, "on_epoch_begin") or _overrides(data, "on_epoch_end"):
             self._pool.renew(data)
         return self._pool.results(indices)
+
+    def _own_results(self, indices):
+        for index in indices:
+            try:
+                batch = self.data[index]
+            except Exception as error:
+                raise noted(error, index)
+            yield batch
 
     def get_state(self):
         return super().get_state() or {"epochs": self._epochs}

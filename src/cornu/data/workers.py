@@ -48,15 +48,21 @@ class Pool:
                     return
                 index, future = waiting.popleft()
                 try:
-                    while not wait([future], timeout=0.5).done:
-                        pass  # Python looks after signals (Ctrl-C) only when it is not waiting
-                    yield future.result()
+                    while not wait([future], timeout=0.2).done:  # Python sees Ctrl-C only when it does not wait
+                        self._raise_lost()
+                    batch = future.result()
                 except Exception as error:
-                    error.add_note(f"This happened while a worker prepared batch {index} of the data.")
-                    raise
+                    raise noted(error, index)
+                yield batch
         finally:
             for _, future in waiting:
                 future.cancel()
+
+    def _raise_lost(self) -> None:
+        """A worker process that is dead ends the run at once, not when the batch it had is due."""
+        for process in self.processes:
+            if process.lost is not None:
+                raise process.lost
 
     def renew(self, dataset) -> None:
         """Send the changed dataset to the worker processes; threads see it as it is."""
@@ -66,6 +72,14 @@ class Pool:
     def close(self) -> None:
         """End the workers at once, whatever they do."""
         self._close()
+
+
+def noted(error, index: int):
+    """The error with the number of the batch that was prepared."""
+    note = f"This happened while batch {index} of the data was prepared."
+    if not any(n.startswith("This happened while batch") for n in getattr(error, "__notes__", ())):
+        error.add_note(note)
+    return error
 
 
 def _stop(tasks, processes, count: int) -> None:
@@ -96,7 +110,7 @@ class _Process:
         with _cpu_only():
             self.process.start()
         theirs.close()
-        self._turn = threading.Lock()
+        self._turn, self.lost = threading.Lock(), None
         self._send(dataset)
 
     def _send(self, dataset) -> None:
@@ -115,6 +129,8 @@ class _Process:
 
     def fetch(self, index):
         with self._turn:
+            if self.lost is not None:
+                raise self.lost
             try:
                 self._pipe.send(("index", index))
                 good, value = self._pipe.recv()
@@ -122,10 +138,11 @@ class _Process:
                 self.process.join(1)
                 code = self.process.exitcode
                 how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-                raise RuntimeError(
+                self.lost = noted(RuntimeError(
                     f"Worker process {self.process.pid} {how} while it prepared batch {index}.\nIf it ran out of memory, use "
                     "fewer workers. If it never began: a script that uses worker processes runs its training under "
-                    "`if __name__ == \"__main__\":`, and its dataset's class can be imported.") from None
+                    "`if __name__ == \"__main__\":`, and its dataset's class can be imported."), index)
+                raise self.lost from None
         if good:
             return value
         error, text = value

@@ -58,39 +58,40 @@ class Trainer(Loop):
         source = source_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
         validation = self._validation(validation_data, batch_size if validation_batch_size is None else validation_batch_size,
                                       validation_steps)
-        self._check_data(source, "train")
-        source = self._fronted(source)
-        if validation is not None:
-            self._check_data(validation, "test")
-            validation = self._fronted(validation)
-        self._prepare(self._adapt(source.first()), "train")
-        if validation is not None:
-            self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
-            self._prepare(self._adapt(validation.first()), "test")
-        self._check_labels(source, validation)
-        limit = _limit(steps_per_epoch)
-        steps = source.steps if limit is None else min(limit, source.steps or limit)
-        callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
-                                 epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
-        backup = backup_of(callbacks, resume)
-        self.stop_training = False
-        with interrupts, closing(source, validation, backup), self._guarded_by(callbacks), callbacks.ended_by_errors():
-            callbacks.on_train_begin()
-            seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
-            for epoch in range(first, 0 if backup.stopped else epochs):
-                if not skip:
-                    self.reset_metrics()
-                callbacks.on_epoch_resume(epoch) if skip else callbacks.on_epoch_begin(epoch)
-                logs = Logs(self._run("train", source, callbacks, seed, epoch, limit, skip=skip, last=logs if skip else None))
-                logs = Logs({**dict.copy(logs), **self._validate(validation, epoch, validation_freq, validation_steps, callbacks)})
-                skip = 0
-                callbacks.on_epoch_end(epoch, logs)
-                if self.stop_training:
-                    break
-            callbacks.before_finalize()
-            for optimizer in self._optimizers():
-                optimizer.finalize_variable_values(self.trainable_variables)
-            callbacks.on_train_end(Logs(logs))
+        with interrupts, closing(source, validation):
+            self._check_data(source, "train")
+            source = self._fronted(source)
+            if validation is not None:
+                self._check_data(validation, "test")
+                validation = self._fronted(validation)
+            self._prepare(self._adapt(source.first()), "train")
+            if validation is not None:
+                self._check_shapes(self._adapt(validation.first()), self._adapt(source.first()))
+                self._prepare(self._adapt(validation.first()), "test")
+            self._check_labels(source, validation)
+            limit = _limit(steps_per_epoch)
+            steps = source.steps if limit is None else min(limit, source.steps or limit)
+            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
+                                     epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
+            backup = backup_of(callbacks, resume)
+            self.stop_training = False
+            with closing(backup), self._guarded_by(callbacks), callbacks.ended_by_errors():
+                callbacks.on_train_begin()
+                seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
+                for epoch in range(first, 0 if backup.stopped else epochs):
+                    if not skip:
+                        self.reset_metrics()
+                    callbacks.on_epoch_resume(epoch) if skip else callbacks.on_epoch_begin(epoch)
+                    logs = Logs(self._run("train", source, callbacks, seed, epoch, limit, skip=skip, last=logs if skip else None))
+                    logs = Logs({**dict.copy(logs), **self._validate(validation, epoch, validation_freq, validation_steps, callbacks)})
+                    skip = 0
+                    callbacks.on_epoch_end(epoch, logs)
+                    if self.stop_training:
+                        break
+                callbacks.before_finalize()
+                for optimizer in self._optimizers():
+                    optimizer.finalize_variable_values(self.trainable_variables)
+                callbacks.on_train_end(Logs(logs))
         return self.history
 
     def _log_names(self, validates: bool):
@@ -200,6 +201,10 @@ class Trainer(Loop):
                 structure["version"], x.shape, x.dtype) and len(x) <= (batch_size or 32):
             return self._predict_once((x, None, None), verbose)
         source = source_of(x, None, None, batch_size, False, steps)
+        with interrupts, closing(source):
+            return self._predict(x, source, verbose, steps, callbacks)
+
+    def _predict(self, x, source, verbose, steps, callbacks):
         self._check_data(source, "predict")
         source = self._fronted(source)
         first = self._adapt(source.first())
@@ -212,7 +217,7 @@ class Trainer(Loop):
         callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                  steps=source.steps if steps is None else min(steps, source.steps or steps))
         parts = []
-        with interrupts, closing(source), callbacks.ended_by_errors():
+        with callbacks.ended_by_errors():
             callbacks.on_predict_begin()
             self._run("predict", source, callbacks, limit=_limit(steps), collect=parts.append)
             callbacks.on_predict_end()
