@@ -126,6 +126,14 @@ def stream(first, bad=None, labels=True):
         yield (x, y) if labels else x
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def kept():
     return {}
@@ -480,3 +488,16 @@ def test_moving_averages_are_swapped_back(event):
                   callbacks=[note, C.SwapEMAWeights(), C.LambdaCallback(**{event: lambda *_: fail()})])
     for a, b in zip(model.get_weights(), seen["weights"]):
         assert a.tobytes() == b.tobytes()
+
+
+def test_ctrl_c_inside_a_finalizer_is_not_lost(kept):
+    """Python drops exceptions there; training stops all the same, after the step."""
+    class Dies:
+        def __del__(self):
+            interrupt()
+
+    reference = whole(kept)
+    model = reference.reset()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(stream(0), verbose=0, callbacks=[C.LambdaCallback(on_train_batch_begin=lambda batch, logs: batch == AT and Dies())])
+    check(fail, RuntimeError, AT + 1, reference)

@@ -25,6 +25,14 @@ class Reader(cornu.Model):
         return {"index": x[0, 0]}
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def model():
     made = Reader()
@@ -101,7 +109,7 @@ def test_stress(model, processes, runs, tmp_path):
     deadline = time.time() + 10
     while threading.active_count() > threads + 1 and time.time() < deadline:
         time.sleep(0.1)  # those that were asleep in the user's own code
-    assert threading.active_count() <= threads + 1
+    assert threading.active_count() <= threads + 1, threading.enumerate()
     assert not [p for p in pathlib.Path("/proc").glob("[0-9]*/stat") if is_orphan(p)]
 
 

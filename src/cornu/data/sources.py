@@ -14,6 +14,7 @@ from cornu import check, tree
 from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text, unpack_x_y_sample_weight
 from cornu.data.py_dataset import PyDataset
 from cornu.data.workers import Pool, noted
+from cornu.interrupts import interrupts
 
 
 def passes(steps: int, epoch: int, limit: int | None, skip: int):
@@ -189,7 +190,8 @@ class IndexedSource(BatchSource):
         if workers < 2 and not processes:
             return self._own_results(indices)
         if self._pool is None:
-            self._pool = Pool(data, max(workers, 1), getattr(data, "max_queue_size", 10), processes)
+            with interrupts.waiting():  # it has to be known to whoever will close it
+                self._pool = Pool(data, max(workers, 1), getattr(data, "max_queue_size", 10), processes)
         elif _overrides(data, "on_epoch_begin") or _overrides(data, "on_epoch_end"):
             self._pool.renew(data)
         return self._pool.results(indices)

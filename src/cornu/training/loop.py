@@ -205,7 +205,7 @@ class Loop(Compiling):
         if getattr(type(self), name) is getattr(Loop, name):
             return None
         function = getattr(self, name)() or getattr(self, f"{kind}_function")
-        return _Called(lambda batch: _logs(function(iter([_pack(batch)])), kind))
+        return _Called(lambda batch: _logs(function(iter([_pack(batch)])), kind), kind)
 
     # the loop --------------------------------------------------------------------------------------------------------
 
@@ -275,9 +275,12 @@ class Loop(Compiling):
             if began is not None:
                 began(index, Logs())
             try:
-                if step.kind != "predict" and isinstance(batch[1], np.ndarray):
+                batch = self._adapt(batch)
+                if any(data_module.is_text(a) for a in jax.tree.leaves(batch)):
+                    checks.check_arrays(batch, self, "predict" if batch[1] is None else "test")
+                elif step.kind != "predict" and isinstance(batch[1], np.ndarray):
                     checks.check_labels(batch[1], self)
-                output = step(self._adapt(batch))
+                output = step(batch)
             except Exception as error:
                 error.add_note(f"This happened in batch {index} of the data.")
                 raise
@@ -362,8 +365,8 @@ class _Called:
 
     jit, guard = False, None
 
-    def __init__(self, function):
-        self.function = function
+    def __init__(self, function, kind: str):
+        self.function, self.kind = function, kind
 
     def __call__(self, batch):
         return self.function(batch)

@@ -180,9 +180,6 @@ class Step:
     def _compiled(self, key, fn, args, donate):
         with self._lock:
             if key not in self._executables:
-                if text := [a.dtype for a in jax.tree.leaves(args) if is_text(a)]:
-                    raise ValueError(f"A batch holds text (dtype {text[0]}), but the model takes numbers. Convert it, or put a "
-                                     "TextVectorization, StringLookup or Hashing layer in front.")
                 traced = jax.jit(fn, donate_argnums=donate).trace(*args)
                 if calls_back(traced.jaxpr.jaxpr):
                     self._calling.add(key)
