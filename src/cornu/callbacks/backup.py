@@ -11,7 +11,9 @@ import numpy as np
 from cornu import check
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.state_file import read_state, write_state
+from cornu.data import random_states
 from cornu.interrupts import interrupts
+from cornu.variable import own_array
 
 _FILE = "training_state.cornu"
 
@@ -70,14 +72,14 @@ class BackupAndRestore(Callback):
         self.stopped = False
         self._callbacks = [c for c in callbacks.callbacks if c is not self and hasattr(c, "get_state")]
         self._sources, self._seed, self._epoch, self._batches, self._done = sources, seed, epoch, 0, 0
-        self._began = _random_states()
+        self._began, sources[0].marks = random_states(), self.save_freq != "epoch"
         state = read_state(self._path)
         if state is None:
             return seed, epoch, 0, {}
         self._check(state)
         with interrupts.waiting():
             for variable, value in zip(self._variables(), state["values"]):
-                variable.assign(value)
+                variable._write(own_array(value, variable._value.dtype))  # as it was stored: a Tally has a hidden rest
         for callback, saved in self._paired(state["callbacks"]):
             callback.set_state(saved)
         self._began = state["began"]
@@ -144,13 +146,16 @@ class BackupAndRestore(Callback):
     def _save(self, epoch, step, logs) -> None:
         """Copy the state now; write it beside the training."""
         self.wait_until_written()
-        variables = self._variables()
+        variables, states = self._variables(), [None if s is None else s.get_state() for s in self._sources]
+        random_now = random_states()
+        if self._sources[0].mark is not None:  # its next batches are prepared already
+            states[0], random_now = self._sources[0].mark
         state = {
             "values": [jnp.array(v._value, copy=True) for v in variables], "paths": [v.path for v in variables],
             "callbacks": [[type(c).__name__, _copy(c.get_state())] for c in self._callbacks],
-            "sources": [None if s is None else s.get_state() for s in self._sources],
+            "sources": states,
             "data": [_data_of(s) for s in self._sources], "seed": self._seed, "epoch": epoch, "step": step,
-            "batches": self._batches, "began": self._began, "random": _random_states(),
+            "batches": self._batches, "began": self._began, "random": random_now,
             "stop_training": bool(self.model.stop_training), "logs": dict((logs or {}).items())}
         self._writing = threading.Thread(target=self._write, args=(state,), name="cornu-backup")
         self._writing.start()
@@ -209,10 +214,6 @@ def _copy(state):
 
 def _data_of(source):
     return None if source is None else [source.samples, source.batch_size, source.steps]
-
-
-def _random_states() -> dict:
-    return {"python": random.getstate(), "numpy": np.random.get_state()}
 
 
 def _set_random_states(states: dict) -> None:

@@ -19,6 +19,7 @@ class Callback:
 
     params = None
     _model = None
+    every_batch = True  # whether batch events have to come for each batch; False lets several steps run between them
 
     @property
     def model(self):

@@ -103,6 +103,8 @@ def _per_step(seconds: float) -> str:
 class ProgbarLogger(Callback):
     """Shows the progress of fit, evaluate and predict: a bar (verbose=1) or a line per epoch (verbose=2)."""
 
+    every_batch = False
+
     def __init__(self):
         super().__init__()
         self.bar, self._nested = None, False

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 
 from cornu import check, config, tree
@@ -123,15 +124,37 @@ def _from_objects(value, what: str):
                          "dtype. Convert it to numbers (or to strings, for text) first.") from None
 
 
-def take(array: np.ndarray, rows):
-    """The rows of an array, in memory that the CPU device uses without a copy: it wants addresses divisible by 64."""
+def take(array: np.ndarray, rows, room: int = 0):
+    """The rows of an array, in memory that the CPU device uses without a copy, with room for at least `room` rows."""
     if isinstance(rows, slice):
-        return array[rows]
-    shape = (len(rows), *array.shape[1:])
-    size = math.prod(shape) * array.dtype.itemsize
+        if rows.stop - rows.start >= room:
+            return array[rows]
+        memory = _aligned((room, *array.shape[1:]), array.dtype)
+        memory[:rows.stop - rows.start] = array[rows]
+        return memory
+    memory = _aligned((max(len(rows), room), *array.shape[1:]), array.dtype)
+    np.take(array, rows, axis=0, out=memory[:len(rows)], mode="clip")
+    return memory
+
+
+def join(batches: list, room: int):
+    """Batches of one shape side by side, in memory with room for `room` of them, in dtypes that JAX has."""
+    def side_by_side(*parts):
+        size = len(parts[0])
+        memory = _aligned((room * size, *parts[0].shape[1:]), jax.dtypes.canonicalize_dtype(parts[0].dtype))
+        for place, part in enumerate(parts):
+            memory[place * size:(place + 1) * size] = part
+        return memory
+
+    return jax.tree.map(side_by_side, *batches)
+
+
+def _aligned(shape, dtype):
+    """Fresh memory at an address divisible by 64: XLA:CPU copies what lies elsewhere."""
+    size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + 64, "uint8")
     start = -memory.__array_interface__["data"][0] % 64
-    return np.take(array, rows, axis=0, out=memory[start:start + size].view(array.dtype).reshape(shape), mode="clip")
+    return memory[start:start + size].view(dtype).reshape(shape)
 
 
 def is_text(array) -> bool:

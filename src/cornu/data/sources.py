@@ -7,6 +7,7 @@ there; an IndexedSource (PyDataset) knows its batches by number; an IterableSour
 import collections.abc
 import contextlib
 import itertools
+import random
 
 import numpy as np
 
@@ -31,7 +32,27 @@ def passes(steps: int, epoch: int, limit: int | None, skip: int):
         step += stop - start
 
 
-class ArraySource:
+class Source:
+    """Base of sources: what the training loop asks of each."""
+
+    text = False  # whether there are strings in the data
+    is_ahead = False  # whether batches are prepared before they are asked for
+    marks = False  # whether a mark is wanted with every batch
+    mark = None  # that of the batch that is being trained on
+
+    def get_state(self):
+        """Where the data stands, for exact resume; None where there is nothing to know."""
+        return None
+
+    def close(self) -> None: ...
+
+
+def random_states() -> dict:
+    """Python's and NumPy's global generators of random numbers."""
+    return {"python": random.getstate(), "numpy": np.random.get_state()}
+
+
+class ArraySource(Source):
     """All samples in memory (or in a memory map): nested arrays of equal length.
 
     Args:
@@ -94,21 +115,15 @@ class ArraySource:
         """A first batch, to learn shapes from."""
         return tree.map_structure(lambda a: None if a is None else a[:self.batch_size], self.data)
 
-    def get_state(self):
-        return None  # an epoch's order is a function of seed and number
-
-    def close(self) -> None: ...
-
     @property
     def text(self) -> bool:
         return any(is_text(a) for a in tree.flatten(self.data) if a is not None)
 
 
-class BatchSource:
+class BatchSource(Source):
     """Base of sources whose data comes in batches."""
 
     samples = batch_size = None
-    text = False
 
     def __init__(self, data, steps: int | None = None, class_weight: dict | None = None):
         self.data, self.limit, self.class_weight = data, steps, class_weight
@@ -137,8 +152,6 @@ class BatchSource:
             return False
         getattr(self.data, "set_state" if hasattr(self.data, "set_state") else "load_state_dict")(state["own"])
         return True
-
-    def close(self) -> None: ...
 
 
 class IndexedSource(BatchSource):
@@ -186,12 +199,12 @@ class IndexedSource(BatchSource):
 
     def _results(self, indices):
         data = self.data
-        workers, processes = getattr(data, "workers", 1), getattr(data, "use_multiprocessing", False)
-        if workers < 2 and not processes:
+        if not self.is_ahead:
             return self._own_results(indices)
         if self._pool is None:
             with interrupts.waiting():  # it has to be known to whoever will close it
-                self._pool = Pool(data, max(workers, 1), getattr(data, "max_queue_size", 10), processes)
+                self._pool = Pool(data, max(getattr(data, "workers", 1), 1), getattr(data, "max_queue_size", 10),
+                                  getattr(data, "use_multiprocessing", False))
         elif _overrides(data, "on_epoch_begin") or _overrides(data, "on_epoch_end"):
             self._pool.renew(data)
         return self._pool.results(indices)
@@ -217,6 +230,10 @@ class IndexedSource(BatchSource):
             if step:
                 self._tell("on_epoch_begin")
 
+    @property
+    def is_ahead(self) -> bool:
+        return getattr(self.data, "workers", 1) > 1 or getattr(self.data, "use_multiprocessing", False)
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.close()
@@ -239,18 +256,18 @@ class IterableSource(BatchSource):
     def __init__(self, data, steps: int | None = None, class_weight: dict | None = None):
         super().__init__(data, steps, class_weight)
         self.once = isinstance(data, collections.abc.Iterator)
-        self._running, self._peeked, self._passes, self._taken = None, [], 0, 0
+        self._running, self._peeked, self._first, self._passes, self._taken = None, [], None, 0, 0
 
     def first(self):
-        if not self._peeked:
-            if self._running is None:
-                self._running = iter(self.data)
+        if self._first is None:
+            self._running = iter(self.data)
             try:
                 self._peeked = [next(self._running)]
             except StopIteration:
                 raise ValueError("The data gave no batch at all: it is empty" +
                                  (", or it was used up before." if self.once else ".")) from None
-        return self._batch(self._peeked[0])
+            self._first = self._batch(self._peeked[0])
+        return self._first
 
     def epoch(self, seed: int = 0, epoch: int = 0, limit: int | None = None, skip: int = 0):
         """The batches of an epoch as host arrays; after `set_state`, those that are left of it."""
@@ -266,8 +283,10 @@ class IterableSource(BatchSource):
 
     def _next(self, count: int | None):
         """The next `count` batches, or all that are left."""
-        ahead, self._peeked = self._peeked, []
-        for batch in itertools.islice(itertools.chain(ahead, self._running), count):
+        for _ in itertools.count() if count is None else range(count):
+            batch = self._peeked.pop() if self._peeked else next(self._running, self)
+            if batch is self:
+                return
             self._taken += 1
             yield batch
 

@@ -1,6 +1,7 @@
 """How an operation is told to XLA on each platform: pure functions of arrays, each choice with its measured reason."""
 
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from cornu.lowering.dispatch import steps_at_once
 from cornu.lowering.memory import free_memory, total_memory
 from cornu.lowering.platform import (calls_back, compiler_options, current_platform, island, lowering_for, materialized, options_for,
                                      prepare_cpu)

@@ -35,7 +35,7 @@ class Tally(Variable):
 
     raw = property(lambda self: jnp.real(super().raw))
     value = property(lambda self: self.raw)
-    dtype = property(lambda self: self._value.real.dtype.name)
+    dtype = property(lambda self: jnp.finfo(self._value.dtype).dtype.name)  # reads no value, which a trace would keep
 
     def _kept(self, value):
         """The value, real, in the form that the scope lent or that is stored."""

@@ -18,6 +18,7 @@ class Compiling:
     stop_training = False
     optimizer = None
     run_eagerly = False
+    steps_per_execution = "auto"
     history = None
     _loss = _metrics_compiled = _loss_tracker = _guard = None
 
@@ -25,7 +26,7 @@ class Compiling:
 
     @errors.filtered
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
-                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True, debug_nans=False):
+                run_eagerly=False, steps_per_execution="auto", jit_compile="auto", auto_scale_loss=True, debug_nans=False):
         """Say how to train.
 
         Args:
@@ -35,7 +36,8 @@ class Compiling:
             metrics: names, functions or Metrics to report; by output for several outputs.
             weighted_metrics: those that take sample weights into account.
             run_eagerly: run the steps without compiling, for debugging.
-            steps_per_execution: how many steps are run in one call of the device.
+            steps_per_execution: how many steps are run in one call of the device, and between two batch events; "auto" is as
+                many as fit a short slice of time where no callback listens to batches, and 1 where one does.
             jit_compile: "auto" or True compiles the steps; False runs them like run_eagerly.
             auto_scale_loss: under mixed_float16, wrap the optimizer into a LossScaleOptimizer.
             debug_nans: wait for every step, and where its loss or a new weight is NaN or infinite, take back the step and
@@ -51,7 +53,8 @@ class Compiling:
                 optimizer, optimizers.LossScaleOptimizer):
             optimizer = optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         self.optimizer, self.loss, self.loss_weights = optimizer, loss, loss_weights
-        self.steps_per_execution = check.positive("steps_per_execution", steps_per_execution)
+        self.steps_per_execution = steps_per_execution if steps_per_execution == "auto" else check.positive(
+            "steps_per_execution", steps_per_execution)
         self.run_eagerly, self.jit_compile, self.auto_scale_loss = bool(run_eagerly), jit_compile, auto_scale_loss
         object.__setattr__(self, "_loss", loss_fn)
         object.__setattr__(self, "_metrics_compiled", compiled_metrics)
@@ -65,13 +68,14 @@ class Compiling:
         self.compiled = True
 
     def get_compile_config(self) -> dict | None:
-        """What `compile` was told, for the file."""
+        """What `compile` was told, for the file: "auto" steps per execution, which Keras does not know, are left out."""
         if not self.compiled:
             return None
-        return {k: registry.serialize(v) for k, v in self._compile_told.items()}
+        return {k: registry.serialize(v) for k, v in self._compile_told.items() if (k, v) != ("steps_per_execution", "auto")}
 
     def compile_from_config(self, config: dict) -> None:
-        """Compile as a file says."""
+        """Compile as a file says; one step per execution, as Keras writes by default, means "auto"."""
+        config = {k: v for k, v in config.items() if (k, v) != ("steps_per_execution", 1)}
         config = {k: registry.deserialize(v) if k != "optimizer" else optimizers.get(v) for k, v in config.items()}
         self.compile(**config)
         if self.optimizer is not None and self.built:

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import inspect
 import warnings
 
@@ -12,11 +13,12 @@ from cornu import data as data_module
 from cornu import dtypes, optimizers, tree
 from cornu.callbacks import Logs
 from cornu.data import ArraySource, IterableSource
-from cornu.lowering import prepare_cpu
+from cornu.lowering import current_platform, prepare_cpu
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks, nonfinite
 from cornu.training.compiled import named_outputs
 from cornu.training.compiling import Compiling
+from cornu.training.feeding import Feed
 from cornu.training.front import EAGER, front_of
 from cornu.training.step import Step
 from cornu.variable import structure
@@ -190,7 +192,8 @@ class Loop(Compiling):
         name = f"{kind}_function"
         if getattr(self, name) is None or force:
             def run(iterator):
-                for _, data in zip(range(getattr(self, "steps_per_execution", 1)), iterator):
+                count = 1 if self.steps_per_execution == "auto" else self.steps_per_execution
+                for _, data in zip(range(count), iterator):
                     batch = self._adapt(IterableSource([data]).first())
                     self._prepare(batch, kind)
                     output = self._step(kind)(batch)
@@ -216,40 +219,33 @@ class Loop(Compiling):
         """
         step = self._own_function(kind) or self._step(kind)
         began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
-        hears_begin, hears_end = (bool(callbacks.listeners[f"on_{kind}_batch_{edge}"]) for edge in ("begin", "end"))
-        flying, output = collections.deque(), last
-        for index, output in self._outputs(kind, step, source, seed, epoch, limit, skip, began if hears_begin else None):
-            self._watch(step, source, (seed, epoch, limit, index))
-            if collect is not None:
-                collect(output)
-            if hears_end:
-                ended(index, Logs({"outputs": output} if kind == "predict" else output))
-            if index % _IN_FLIGHT == 0:  # never far ahead of the device
-                flying.append(output)
-                if len(flying) > 2:
-                    jax.block_until_ready(flying.popleft())
-            if kind == "train" and self.stop_training:
-                break
+        hears_begin, hears_end = (callbacks.listeners[f"on_{kind}_batch_{edge}"] for edge in ("begin", "end"))
+        arrays = None
+        if isinstance(source, ArraySource) and step.jit and not source.text and not step.guard:
+            arrays = self._held(source, kind)
+        group = self.steps_per_execution
+        if group == "auto":
+            group = 1 if any(getattr(c, "every_batch", True) for c in (*hears_begin, *hears_end)) else None
+        feed = Feed(step, source, functools.partial(self._checked, kind=kind), arrays, group, began if hears_begin else None)
+        flying, flown, output = collections.deque(), skip, last
+        with contextlib.closing(feed.outputs(seed, epoch, limit, skip)) as outputs:
+            for index, output in outputs:
+                self._watch(step, source, (seed, epoch, limit, index))
+                if collect is not None:
+                    collect(output)
+                if hears_end:
+                    ended(index, Logs({"outputs": output} if kind == "predict" else output))
+                if index >= flown:  # never far ahead of the device
+                    flown = index + _IN_FLIGHT
+                    flying.append(output)
+                    if len(flying) > 2:
+                        jax.block_until_ready(flying.popleft())
+                if kind == "train" and self.stop_training:
+                    break
         self.__dict__.pop("_watched", None)
         if output is None:
             raise ValueError(f"The data gave no batch for {kind}ing: it is empty or used up.")
         return output
-
-    def _outputs(self, kind, step, source, seed, epoch, limit, skip, began):
-        """Pairs of the last batch's number and the step's output, one per dispatch."""
-        count = getattr(self, "steps_per_execution", 1) if kind == "train" else 1
-        if isinstance(source, ArraySource):
-            index = skip
-            held = self._held(source, kind) if step.jit and not source.text and not step.guard else None
-            for turn, start, stop in source.passes(epoch, limit, skip):
-                if held is not None:
-                    run = self._host_outputs if jax.default_backend() == "cpu" else self._resident_outputs
-                    yield from run(step, source, held, (seed, turn), (start, stop), index, count, began)
-                else:
-                    yield from self._streamed(step, source.epoch(seed, turn, start, stop), index, began)
-                index += stop - start
-            return
-        yield from self._streamed(step, source.epoch(seed, epoch, limit, skip), skip, began)
 
     def _watch(self, step, source, place) -> None:
         """Remember where a guarded step stands, for whoever finds its loss; raise FloatingPointError if nobody else will."""
@@ -270,83 +266,30 @@ class Loop(Compiling):
         kept = " The model is as it was before the step." if step.kind == "train" else ""
         return f"NaN or infinity in step {index + 1} of epoch {epoch + 1}: {what}{place}.{kept}"
 
-    def _streamed(self, step, batches, index, began):
-        for index, batch in enumerate(batches, index):
-            if began is not None:
-                began(index, Logs())
-            try:
-                batch = self._adapt(batch)
-                if any(data_module.is_text(a) for a in jax.tree.leaves(batch)):
-                    checks.check_arrays(batch, self, "predict" if batch[1] is None else "test")
-                elif step.kind != "predict" and isinstance(batch[1], np.ndarray):
-                    checks.check_labels(batch[1], self)
-                output = step(batch)
-            except Exception as error:
-                error.add_note(f"This happened in batch {index} of the data.")
-                raise
-            yield index, output
-
-    def _resident_outputs(self, step, source, arrays, turn, part, index, count, began):
-        """The batches start to stop of one pass over arrays on the device, `count` of them per dispatch."""
-        order = source.order(*turn)
-        order = None if order is None else jax.device_put(order)
-        (start, stop), size = part, source.batch_size
-        cursor = jax.device_put(np.int32(start * size))
-        whole = min(source.samples // size, stop)
-        rest = source.samples - whole * size if stop > whole else 0
-        many, one = step.gathered(arrays, order, size, count), step.gathered(arrays, order, size)
-        while start < whole:
-            now, run = (count, many) if start + count <= whole else (1, one)
-            if began is not None:
-                began(index, Logs())
-            output, cursor = run(cursor)
-            if rest and index == 0:  # the last, smaller batch: its executable is made while the epoch runs
-                step.prepare_gathered(arrays, order, rest)
-            start, index = start + now, index + now
-            yield index - 1, output
-        if rest:
-            if began is not None:
-                began(index, Logs())
-            yield index, step.gathered(arrays, order, rest)(cursor)[0]
-
-    def _host_outputs(self, step, source, data, turn, part, index, count, began):
-        """The same where the device is the CPU: batches are gathered by NumPy, and the data is never copied whole."""
-        order, size, (start, stop) = source.order(*turn), source.batch_size, part
-        whole, first = min(source.samples // size, stop), start
-        leaves, treedef = jax.tree.flatten(data)
-        run, ran = None, None
-        while start < stop:
-            now = count if start + count <= whole else 1
-            if began is not None:
-                began(index, Logs())
-            rows = slice(start * size, min((start + now) * size, source.samples))
-            kind = (now, rows.stop - rows.start)
-            rows = rows if order is None else order[rows]
-            batch = treedef.unflatten([data_module.take(a, rows) for a in leaves])
-            if kind != ran:
-                ran, run = kind, step.ready(batch) if now == 1 else step.gathered(batch, None, size, now)
-            output = run(batch) if now == 1 else run(np.int32(0), batch)[0]
-            if start == first and whole < stop and whole > start:  # the last batch is smaller: its executable is made meanwhile
-                rest = source.samples - whole * size
-                step.prepare(jax.tree.map(lambda a: jax.ShapeDtypeStruct((rest, *a.shape[1:]), a.dtype), data))
-            start, index = start + now, index + now
-            yield index - 1, output
-
     def _held(self, source, kind: str):
         """The source's arrays where batches are gathered from, or None where they do not fit there or lie in a file."""
         if getattr(source, "held", None) is None:
-            data = source.data[:1] + (None, None) if kind == "predict" else source.data
-            leaves = [a for a in tree.flatten(data) if a is not None]
-            on_host = jax.default_backend() == "cpu"
+            data, on_host = source.data, current_platform() == "cpu"
+            leaves = [a for a in tree.flatten(data[:1] if kind == "predict" else data) if a is not None]
             if any(isinstance(a, data_module.Rows) for a in leaves) or (
                     not on_host and sum(a.nbytes for a in leaves) > _device_room()):
                 return None
-            source.held = jax.tree.map(_narrow if on_host else _to_device, self._adapt(data))
+            source.held = jax.tree.map(_narrow if on_host else _to_device, self._adapt(data, kind))
         return source.held
 
-    def _adapt(self, batch):
-        """Fit images to a model that declares flat inputs, as old tutorials do."""
+    def _checked(self, batch, kind: str):
+        """A batch that comes by itself, adapted; it is looked at as arrays are beforehand."""
+        batch = self._adapt(batch, kind)
+        if any(data_module.is_text(a) for a in jax.tree.leaves(batch)):
+            checks.check_arrays(batch, self, "predict" if batch[1] is None else "test")
+        elif kind != "predict" and isinstance(batch[1], np.ndarray):
+            checks.check_labels(batch[1], self)
+        return batch
+
+    def _adapt(self, batch, kind: str = "train"):
+        """Leave out what a step of the kind does not read, and fit images to a model that declares flat inputs."""
         x = batch[0]
+        batch = (x, None, None) if kind == "predict" else batch
         if self.graph is None or not hasattr(x, "shape") or len(self.graph.inputs) != 1:
             return batch
         wanted = self.graph.inputs[0].shape

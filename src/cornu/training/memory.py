@@ -65,7 +65,7 @@ def explained(error, step, compiled, key, args):
 
 def _largest(step, args, batch, size: int, need: int, free: int) -> int | None:
     """The largest batch that fits, from what a half as large one needs: the need grows in proportion, from a fixed part on."""
-    values, fixed = (jax.tree.map(abstract, part) for part in (args[0], args[-2 if len(args) == 3 else -3]))
+    values, fixed = (jax.tree.map(abstract, part) for part in (args[0], args[1 if len(args) == 3 else 2]))
 
     def need_of(rows: int) -> int:
         data = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), batch)

@@ -8,15 +8,17 @@ library of the device that does not start), and the state's arrays are lost with
 is kept for the span of that run. Where a program calls back into Python, it may fail at any run: nothing is donated.
 """
 
+import contextvars
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from cornu import errors
 from cornu.data import is_text
 from cornu.interrupts import interrupts
-from cornu.lowering import calls_back, options_for
+from cornu.lowering import calls_back, options_for, steps_at_once
 from cornu.random import global_seed_generator
 from cornu.training import memory, nonfinite
 from cornu.variable import functional
@@ -43,6 +45,8 @@ class Step:
         self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
         self.kind, self.jit, self.guard = kind, jit, guard
         self._pure = functional(run, [*self.changing, *self.fixed])
+        self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
+        self._counts: dict = {}
         self._executables: dict = {}  # those that are compiled
         self._proven: dict = {}  # those that have run once
         self._calling: set = set()  # the keys of those that call back into Python
@@ -56,20 +60,29 @@ class Step:
         values = values[:len(changing)]
         return nonfinite.guarded(self.guard, output, values, changing) if self.guard else (output, values)
 
-    def _gathered(self, size: int, count: int, ordered: bool):
-        """Steps over rows of arrays that stay on the device: `count` batches of `size` rows from a cursor on."""
+    def _looped(self, size: int, ordered: bool, count: int | None, most: int):
+        """Steps over rows of arrays: `count` batches of `size` rows (None: as many as the caller says) from a cursor on.
 
+        It gives the last step's logs, or `most` places for predictions, of which those of the steps are filled.
+        """
         def rows(arrays, order, cursor):
             if not ordered:
                 return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, cursor, size, 0), arrays)
             index = jax.lax.dynamic_slice_in_dim(order, cursor, size, 0)
             return jax.tree.map(lambda a: a.at[index].get(mode="promise_in_bounds"), arrays)
 
-        def many(changing, cursor, fixed, arrays, order):
-            for _ in range(count):  # unrolled: a convolution inside a loop falls to XLA's slow path on CPU
-                output, changing = self._plain(changing, fixed, rows(arrays, order, cursor))
-                cursor = cursor + size
-            return output, changing, cursor
+        def many(changing, cursor, fixed, arrays, order, steps=count):
+            def body(step, carried):
+                output, changing = self._inner(carried[1], fixed, rows(arrays, order, cursor + step * size))
+                if self.kind == "predict":
+                    return jax.tree.map(lambda all, one: all.at[step].set(one), carried[0], output), changing
+                return jax.tree.map(lambda one: jnp.asarray(one, one.dtype), output), changing  # of no weak type
+
+            output = jax.eval_shape(self._inner, changing, fixed, rows(arrays, order, cursor))[0]
+            places = (most,) if self.kind == "predict" else ()
+            empty = jax.tree.map(lambda one: jnp.zeros((*places, *one.shape), one.dtype), output)
+            output, changing = jax.lax.fori_loop(0, steps, body, (empty, changing))
+            return output, changing, cursor + steps * size
 
         return many
 
@@ -101,26 +114,42 @@ class Step:
         fixed, key = [v._value for v in self.fixed], ("plain", _key(data))
         return lambda data: self._run(key, self._plain, (self.values(), fixed, data), (0,))[0]
 
-    def gathered(self, arrays, order, size: int, count: int = 1):
-        """A function of a cursor that runs `count` batches of `size` rows of arrays (or of others like them) from there on.
+    def looped(self, arrays, order, size: int, count: int | None = None, most: int = 0):
+        """A function `(cursor, arrays, steps)` that runs batches of `size` rows of arrays, or of others like them, from there on.
 
-        It gives the output and the advanced cursor. What is the same for every batch is done once, here.
+        With `count` every call runs so many steps; without, it is told the number. It gives the output (see `_looped`) and
+        the advanced cursor. What is the same for every call is done once, here.
         """
         fixed = [v._value for v in self.fixed]
-        key = ("rows", size, count, _key(arrays), order is None)
-        fn = self._gathered(size, count, order is not None)
-        return lambda cursor, arrays=arrays: self._run(key, fn, (self.values(), cursor, fixed, arrays, order), (0, 1))
+        key = ("rows", size, count, most, _key(arrays), order is None)
+        fn = self._looped(size, order is not None, count, most)
+        return lambda cursor, arrays=arrays, *steps: self._run(key, fn, (self.values(), cursor, fixed, arrays, order, *steps), (0,))
+
+    def best_count(self, data) -> int:
+        """How many steps on batches like this one are best run in one call; see `lowering.steps_at_once`."""
+        key = _key(data)
+        if key not in self._counts:
+            self._counts[key] = self._best_count(data) if self.jit and not self.guard else 1
+        return self._counts[key]
+
+    def _best_count(self, data) -> int:
+        args = jax.tree.map(memory.abstract, (self.values(), [v._value for v in self.fixed], data))
+        traced = self._inner.trace(*args)
+        before, after = jax.tree.leaves(args[0]), jax.tree.leaves(traced.out_info[1])
+        if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in zip(before, after)):
+            return 1
+        return steps_at_once(traced.jaxpr.jaxpr, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(data)))
 
     def prepare(self, data) -> threading.Thread:
         """Compile for a batch of other shapes beside the running epoch."""
         args = (jax.tree.map(memory.abstract, self.values()), jax.tree.map(memory.abstract, [v._value for v in self.fixed]), data)
         return self._prepare(("plain", _key(data)), self._plain, args, (0,))
 
-    def prepare_gathered(self, arrays, order, size: int, count: int = 1) -> threading.Thread:
+    def prepare_looped(self, arrays, order, size: int, count: int) -> threading.Thread:
         """The same for another number of rows of device arrays."""
         args = jax.tree.map(memory.abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
-        key = ("rows", size, count, _key(arrays), order is None)
-        return self._prepare(key, self._gathered(size, count, order is not None), args, (0, 1))
+        key = ("rows", size, count, 1, _key(arrays), order is None)
+        return self._prepare(key, self._looped(size, order is not None, count, 1), args, (0,))
 
     def _prepare(self, key, fn, args, donate) -> threading.Thread:
         def work():
@@ -129,7 +158,7 @@ class Step:
             except Exception:  # the step itself will meet the same error, on the main thread
                 pass
 
-        thread = threading.Thread(target=work, daemon=True, name="cornu-compile")
+        thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True, name="cornu-compile")
         thread.start()
         return thread
 
