@@ -47,7 +47,7 @@ def fill(model, seed=1):
 def outputs_of(model, x):
     """The model's outputs in inference, as a list of float32 arrays."""
     y = model(x, training=False)
-    return [np.asarray(v, "float32") for v in (y if isinstance(y, (list, tuple)) else [y])]
+    return [np.asarray(v, "float32") for v in (y.values() if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y])]
 
 
 def losses_of(model, x, y, steps=3):
@@ -56,6 +56,35 @@ def losses_of(model, x, y, steps=3):
         return float(np.ravel(value if not isinstance(value, dict) else value["loss"])[0])
 
     return [first(model.train_on_batch(x, y)) for _ in range(steps)]
+
+
+def record(k, build, path, losses=True) -> dict:
+    """Make a model, train two steps where it is compiled, save it, and give its numbers by name.
+
+    They are inputs x0 ..., targets t0 ..., outputs y0 ..., and (if `losses`) the losses of the three training steps after.
+    """
+    model = build(k)
+    fill(model)
+    x, t = data(model)
+    compiled = getattr(model, "optimizer", None) is not None
+    if compiled:
+        losses_of(model, x, t, 2)
+    model.save(path)
+    numbers = {f"{letter}{i}": v for letter, values in (("x", x), ("t", t), ("y", outputs_of(model, x)))
+               for i, v in enumerate(values if isinstance(values, list) else [values])}
+    return {**numbers, "losses": losses_of(model, x, t)} if compiled and losses else numbers
+
+
+def told_by(numbers) -> dict:
+    """The numbers of `record` again as inputs x, targets t (lists where there are several) and a list of outputs y."""
+    told = {letter: [numbers[k] for k in numbers if k[0] == letter and k != "losses"] for letter in "xty"}
+    return {k: v[0] if len(v) == 1 and k != "y" else v for k, v in told.items()}
+
+
+def distance(found, wanted) -> float:
+    """The largest difference, relative to the largest value of each output."""
+    assert [a.shape for a in found] == [b.shape for b in wanted]
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-3)) if a.size else 0.0 for a, b in zip(found, wanted))
 
 
 def trained(k, model, optimizer="sgd", loss="mse", **kwargs):
@@ -423,7 +452,8 @@ def many_metrics(k):
 
 
 def with_policy(k, name, build):
-    policy = getattr(k, "mixed_precision").set_global_policy
+    policy = k.config.set_dtype_policy if hasattr(k, "config") and hasattr(k.config, "set_dtype_policy") else (
+        k.mixed_precision.set_global_policy)
     policy(name)
     try:
         return build()

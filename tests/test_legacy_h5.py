@@ -32,14 +32,11 @@ def unpacked(name, folder):
     path = folder / "m.h5"
     path.write_bytes(GOLDEN.read(name + ".h5"))
     numbers = np.load(io.BytesIO(GOLDEN.read(name + ".npz")))
-    told = {letter: [numbers[k] for k in numbers if k[0] == letter and k != "losses"] for letter in "xty"}
-    told = {k: v[0] if len(v) == 1 and k != "y" else v for k, v in told.items()}
-    return path, told, numbers["losses"] if "losses" in numbers else None
+    return path, corpus.told_by(numbers), numbers["losses"] if "losses" in numbers else None
 
 
 def assert_equal(found, wanted, tolerance=1e-6):
-    for a, b in zip(found, wanted, strict=True):
-        assert np.abs(a - b).max() <= tolerance * max(np.abs(b).max(), 1e-3)
+    assert corpus.distance(found, wanted) <= tolerance
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.long) for n in NAMES])

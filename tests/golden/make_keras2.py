@@ -25,26 +25,12 @@ import tf_keras  # noqa: E402
 NO_LOSSES = {"nadam", "legacy_nadam"}
 
 
-def numbered(letter, values):
-    return {f"{letter}{i}": v for i, v in enumerate(values if isinstance(values, list) else [values])}
-
-
 def make(name, folder):
     """One model: its file's bytes and its numbers."""
     tf_keras.backend.clear_session()
-    model = corpus.CASES[name](tf_keras)
-    corpus.fill(model)
-    x, y = corpus.data(model)
-    compiled = model.optimizer is not None
-    if compiled:
-        corpus.losses_of(model, x, y, 2)
     path = os.path.join(folder, "m.h5")
-    model.save(path)
-    numbers = {**numbered("x", x), **numbered("t", y), **numbered("y", corpus.outputs_of(model, x))}
-    if compiled and name not in NO_LOSSES:
-        numbers["losses"] = corpus.losses_of(model, x, y)
     packed = io.BytesIO()
-    np.savez(packed, **numbers)
+    np.savez(packed, **corpus.record(tf_keras, corpus.CASES[name], path, name not in NO_LOSSES))
     return pathlib.Path(path).read_bytes(), packed.getvalue()
 
 

@@ -228,16 +228,24 @@ class Model(Trainer, Layer):
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
-        """Write architecture, weights and optimizer into one `.keras` file."""
+        """Write architecture, weights and optimizer into one `.keras` file (see `saving.save_model`)."""
         _saving().save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None) -> None:
-        """Write the weights into a `.weights.h5` file."""
+        """Write the weights into a `.weights.h5` or `.safetensors` file, or several (see `saving.save_weights`)."""
         _saving().save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
-        """Read the weights from a file that `save_weights` or Keras wrote."""
+        """Read the weights from a file that `save_weights` or Keras wrote (see `saving.load_weights`)."""
         return _saving().load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict:
+        """All state as nested dicts by the variables' paths, as JAX ("backend_tensor") or NumPy ("numpy_array") arrays."""
+        return _saving().tensors.get_state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree: dict) -> None:
+        """Set the state from nested dicts; what they leave out stays. Raises ValueError for unknown paths and shapes."""
+        _saving().tensors.set_state_tree(self, state_tree)
 
     def to_json(self, **kwargs) -> str:
         """The architecture as JSON, which `model_from_json` (Keras's too) reads."""

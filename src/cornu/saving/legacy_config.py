@@ -115,6 +115,18 @@ def _settled(name: str, config: dict, shown) -> dict:
     return config
 
 
+def name_operations(value):
+    """A config that Keras 3 wrote into an .h5 file, with what it leaves out there: which entries are operations."""
+    if isinstance(value, dict) and isinstance(value.get("layers"), list):
+        layers = [{**name_operations(x), "module": "keras.src.ops.core"} if isinstance(x, dict) and isinstance(
+            x.get("config"), dict) and "inbound_nodes" in x and not {"trainable", "batch_shape"} & x["config"].keys()
+            and not x.get("module") else name_operations(x) for x in value["layers"]]
+        return {**{k: name_operations(v) for k, v in value.items()}, "layers": layers}
+    if isinstance(value, dict):
+        return {k: name_operations(v) if k in ("config", "layer") else v for k, v in value.items()}
+    return value
+
+
 # graphs ----------------------------------------------------------------------------------------------------------------
 
 
@@ -213,7 +225,8 @@ def compile_arguments(told: dict, output_names: list, shown="The file") -> dict:
     return {"optimizer": optimizer(told.get("optimizer_config"), shown), "loss": objects(told.get("loss"), _loss),
             "loss_weights": told.get("loss_weights"),
             **{k: _metrics(objects(told.get(k), lambda m: _metric(m, output_names)), output_names)
-               for k in ("metrics", "weighted_metrics")}}
+               for k in ("metrics", "weighted_metrics")},
+            **{k: told[k] for k in ("run_eagerly", "steps_per_execution", "jit_compile") if told.get(k) is not None}}
 
 
 def _metrics(found, output_names):
@@ -226,6 +239,8 @@ def _metrics(found, output_names):
 def _loss(told):
     if isinstance(told, str):
         return told
+    if not isinstance(told["config"], dict):
+        return registry.deserialize(told)
     config = {k: v for k, v in told["config"].items() if k != "fn"}
     if config.get("reduction") in ("auto", "sum_over_batch_size", "sum_over_nonzero_weights"):
         config["reduction"] = "sum_over_batch_size"
@@ -238,6 +253,8 @@ def _loss(told):
 def _metric(told, output_names):
     if isinstance(told, str):
         return told
+    if not isinstance(told["config"], dict):
+        return registry.deserialize(told)
     config = dict(told["config"])
     for output in output_names if len(output_names) > 1 else ():
         config["name"] = config.get("name", "").removeprefix(output + "_")

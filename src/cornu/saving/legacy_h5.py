@@ -98,7 +98,8 @@ def load_h5(path, custom_objects: dict | None = None, compile: bool = True):
     check_config(path, file.model)
     room = 4 * os.path.getsize(path) + (64 << 20)  # for what the file does not hold: slots, metrics
     with registry.custom_object_scope(custom_objects or {}), awaiting_values(room, path):
-        model = build_model(path, lambda: file.model if file.keras > 2 else legacy_config.upgrade(file.model, path))
+        model = build_model(path, lambda: legacy_config.name_operations(file.model) if file.keras > 2 else
+                            legacy_config.upgrade(file.model, path))
         if not model.built:
             raise ValueError(f"{path}: model {model.name!r} cannot be built from its config, which names no input shape. "
                              "Rebuild it in code, call it on data, and load the file with load_weights.")
@@ -121,13 +122,8 @@ def build_model(path, config):
 
 
 def _compile(model, file: H5, path) -> None:
-    told = file.training
-    if file.keras > 2:
-        config = {k: v for k, v in told.items() if k != "optimizer_config"}
-        model.compile_from_config({**config, "optimizer": told.get("optimizer_config")})
-    else:
-        names = model.output_names if model.graph is not None else []
-        model.compile(**legacy_config.compile_arguments(told, names, path))
+    names = model.output_names if model.graph is not None else []
+    model.compile(**legacy_config.compile_arguments(file.training, names, path))
     if model.optimizer is not None:
         model.optimizer.build(model.trainable_variables)
 

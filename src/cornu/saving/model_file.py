@@ -1,55 +1,103 @@
-"""Whole models: `.keras`, a zip of metadata.json, config.json and model.weights.h5."""
+"""Whole models: `.keras`, a zip (or a folder) of metadata.json, config.json and model.weights.h5."""
 
 import datetime
 import json
 import os
+import shutil
+import tempfile
 import time
 import zipfile
 
 from cornu import registry
 from cornu.awaiting import awaiting_values, memory
 from cornu.files import writing
-from cornu.saving import legacy_h5
+from cornu.saving import legacy_h5, legacy_write
 from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import as_bytes
-from cornu.saving.safe import building, check_config, read_arrays, read_json, read_members
+from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
 from cornu.saving.view import FileError
-from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting
+from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, write_h5
 from cornu.version import __version__
 
 _KERAS = "3.15.1"  # the format's version, as Keras writes it
 
 
-def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
-    """Write a model's architecture, weights, compile settings and optimizer into a `.keras` file, whole or not at all."""
+def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = None, include_optimizer: bool = True,
+               **kwargs) -> None:
+    """Write a model's architecture, weights, compile settings and optimizer, whole or not at all.
+
+    Args:
+        model: the model.
+        filepath: ends with `.keras`; or with `.h5` for the older format, which fewer models fit into.
+        overwrite: whether a file that is there is replaced.
+        zipped: False for a folder, of a name without an ending, instead of one file.
+        include_optimizer: whether the optimizer's state is written, and to `.h5` what compile was told.
+
+    Raises ValueError for another ending, FileExistsError if `overwrite` is False and the file is there.
+    """
     path = os.fspath(filepath)
     if kwargs:
         raise ValueError(f"save_model: unknown argument {', '.join(map(repr, kwargs))}.")
-    if zipped is False:
-        raise NotImplementedError("save_model: zipped=False is not supported. Leave it out to write one .keras file.")
-    if not path.endswith(".keras"):
-        raise ValueError(f"save_model: the file's name must end with .keras. Received: {path!r}")
+    old = path.endswith((".h5", ".hdf5")) and not path.endswith(".weights.h5")
+    if zipped is False and (path.endswith(".keras") or old):
+        raise ValueError(f"save_model: zipped=False writes a folder; its name must not end like a file's. Received: {path!r}")
+    if zipped is not False and not path.endswith(".keras") and not old:
+        raise ValueError("save_model: the file's name must end with .keras (or .h5; or pass zipped=False to write a folder). "
+                         f"Received: {path!r}")
     refuse_overwriting(path, overwrite)
-    config = json.dumps(registry.serialize(model))
+    if old:
+        return legacy_write.save_h5(model, path, _KERAS, include_optimizer)
     told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
             "cornu_version": __version__}
-    size, content = layout(model)
+    texts = {"metadata.json": json.dumps(told), "config.json": json.dumps(registry.serialize(model))}
+    if zipped is False:
+        return _write_folder(model, path, texts, include_optimizer)
+    size, content = layout(model, include_optimizer)
     weights = zipfile.ZipInfo("model.weights.h5", time.localtime()[:6])
     weights.file_size, weights.external_attr = size, 0o600 << 16
     with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("metadata.json", json.dumps(told))
-        archive.writestr("config.json", config)
+        for name, text in texts.items():
+            archive.writestr(name, text)
         with archive.open(weights, "w") as member:
             for piece in content:
                 member.write(as_bytes(piece))
         write_assets(model, archive)
 
 
+class _Folder:
+    """A folder that takes files as an archive does."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, file, name) -> None:
+        os.makedirs(os.path.dirname(os.path.join(self.path, name)), exist_ok=True)
+        shutil.copyfile(file, os.path.join(self.path, name))
+
+
+def _write_folder(model, path, texts, include_optimizer) -> None:
+    """Write the members as files of a new folder, which then takes the place of the old one."""
+    if os.path.exists(path) and not os.path.isfile(os.path.join(path, "config.json")):
+        raise FileExistsError(f"{path!r} exists and is no saved model: it is not replaced.")
+    parent = os.path.dirname(os.path.abspath(path))
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".cornu-") as temporary:
+        new = os.path.join(temporary, "new")
+        os.mkdir(new)
+        for name, text in texts.items():
+            with writing(os.path.join(new, name)) as file:
+                file.write(text.encode())
+        write_h5(model, os.path.join(new, "model.weights.h5"), include_optimizer)
+        write_assets(model, _Folder(new))
+        if os.path.exists(path):
+            os.rename(path, os.path.join(temporary, "old"))
+        os.rename(new, path)
+
+
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):
-    """The model in a `.keras` or (Keras 2's) `.h5` file, with its weights and, if `compile`, its optimizer and compile settings.
+    """The model in a file, with its weights and, if `compile`, its optimizer and compile settings.
 
     Args:
-        filepath: the file.
+        filepath: a `.keras` file, a folder that `zipped=False` wrote, or an `.h5` file of Keras 2 or 3.
         custom_objects: names of classes and functions of one's own that the file may name.
         compile: whether to compile as the file says.
         safe_mode: without effect on what is opened: code in a file is refused in any case.
@@ -59,16 +107,17 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     path = os.fspath(filepath)
     if path.endswith((".h5", ".hdf5")):
         return legacy_h5.load_h5(path, custom_objects, compile)
-    if os.path.exists(path) and not path.endswith(".keras"):
-        raise ValueError(f"load_model reads .keras and .h5 files. Received: {path!r}")
-    members = read_members(path)
+    if os.path.isfile(path) and not path.endswith(".keras"):
+        raise ValueError(f"load_model reads .keras and .h5 files, and folders. Received: {path!r}")
+    members = read_folder(path) if os.path.isdir(path) else read_members(path)
     config = read_json(path, members["config.json"])
     check_config(path, config)
     weights = members["model.weights.h5"]
     weights.start_verifying()
     try:
         arrays = read_arrays(weights)
-        with awaiting_values(4 * os.path.getsize(path) + (64 << 20), path):  # what the file does not hold: slots, metrics
+        room = 4 * sum(member.size for member in members.values()) + (64 << 20)  # for what the file does not hold: slots, metrics
+        with awaiting_values(room, path):
             return _build(config, arrays, members, custom_objects, compile, path)
     finally:
         weights.stop()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import stat
 import struct
 import tempfile
@@ -49,6 +50,19 @@ def read_members(path) -> dict:
         if name != _MEMBERS[-1]:
             member.verify()
     return found
+
+
+def read_folder(path) -> dict:
+    """The files of a folder that holds what a `.keras` file does, as Views by name; links are refused."""
+    names = [*_MEMBERS, *(os.path.relpath(os.path.join(folder, name), path).replace(os.sep, "/") for folder, _, found in os.walk(
+        os.path.join(path, "assets")) for name in sorted(found))]
+    missing = [n for n in _MEMBERS if not os.path.exists(os.path.join(path, n))]
+    if missing:
+        raise FileError(f"{path!r} is no saved model: it lacks {', '.join(missing)}.")
+    for name in names:
+        if os.path.islink(os.path.join(path, name)):
+            raise FileError(f"{path!r}: its {name} is a link, which is not followed.")
+    return {name: open_weights(os.path.join(path, name)) for name in names}
 
 
 def _directory(whole) -> int:

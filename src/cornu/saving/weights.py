@@ -80,10 +80,12 @@ def _attributes(item) -> list:
     return sorted(values.items(), key=lambda pair: (pair[0].startswith("_"), pair[0]))
 
 
-def weights_of(root) -> dict:
-    """Every weight by its path in the file, and each group's name."""
+def weights_of(root, optimizer: bool = True) -> dict:
+    """Every weight by its path in the file, and each group's name; the optimizer's state if `optimizer`."""
     arrays, groups = {}, {}
     for path, holder in holders(root).items():
+        if isinstance(holder, Optimizer) and not optimizer:
+            continue
         store: dict = {}
         holder.save_own_variables(store)
         groups[f"{path}vars"] = getattr(holder, "name", "")
@@ -93,15 +95,21 @@ def weights_of(root) -> dict:
     return {"arrays": arrays, "groups": groups}
 
 
-def layout(root) -> tuple[int, list]:
+def layout(root, optimizer: bool = True) -> tuple[int, list]:
     """The size and the content of an HDF5 file with the weights of a model."""
-    told = weights_of(root)
+    told = weights_of(root, optimizer)
     return laid_out({group: {"name": name} for group, name in told["groups"].items()}, told["arrays"])
 
 
-def write_h5(root, path) -> None:
+def write_h5(root, path, optimizer: bool = True) -> None:
     """Write the weights of a model into an HDF5 file at `path`, whole or not at all."""
-    _, content = layout(root)
+    told = weights_of(root, optimizer)
+    write_arrays({group: {"name": name} for group, name in told["groups"].items()}, told["arrays"], path)
+
+
+def write_arrays(groups: dict, arrays: dict, path) -> None:
+    """Write an HDF5 file: attributes by group, and arrays by path; whole or not at all, with a checksum at its end."""
+    _, content = laid_out(groups, arrays)
     with writing(path) as file:
         crc = 0
         for piece in content:

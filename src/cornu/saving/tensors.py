@@ -1,0 +1,125 @@
+"""Weights by path as plain arrays: `.safetensors` files, dicts, and the tree of a model's state by variables' paths."""
+
+import json
+
+import numpy as np
+
+from cornu import check
+from cornu.files import replacing
+from cornu.layers.layer import Layer
+from cornu.saving.view import FileError, View
+from cornu.saving.weights import LoadReport, assign_all, weights_of
+
+
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
+           "F8_E5M2": "float8_e5m2", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64",
+           "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool"}
+
+
+def _library():
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise check.missing_package("safetensors", "safetensors", "A .safetensors file") from None
+    return safetensors
+
+
+def save_safetensors(model, path: str) -> None:
+    """Write a model's weights (and its optimizer's) under their paths, such as `layers/dense/vars/0`."""
+    library, told = _library(), weights_of(model)
+    names = {group.removesuffix("vars"): name for group, name in told["groups"].items()}
+    with replacing(path) as temporary:
+        library.numpy.save_file({k: np.ascontiguousarray(v).reshape(v.shape) for k, v in told["arrays"].items()}, temporary,
+                                {"format": "np", "layers": json.dumps(names)})
+
+
+def read_safetensors(path: str) -> tuple[dict, dict]:
+    """The arrays of a file by path, and the names of layers by path where the file tells them."""
+    library, data = _library(), View.open(path).read()
+    try:
+        arrays = {name: np.frombuffer(x["data"], np.dtype(_DTYPES[x["dtype"]])).reshape(x["shape"])
+                  for name, x in library.deserialize(data)}
+        told = json.loads(data[8:8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        names = json.loads(told.get("layers", "{}"))
+    except (library.SafetensorError, ValueError, KeyError) as error:
+        raise FileError(f"{path} is damaged, or no safetensors file: {error!s:.200}") from None
+    return arrays, names if isinstance(names, dict) else {}
+
+
+def weights_by_path(model) -> dict:
+    """A model's weights as NumPy arrays by their path in files; `load_weights` takes such a dict.
+
+    >>> from cornu.layers import Dense, Input
+    >>> from cornu.models import Sequential
+    >>> list(weights_by_path(Sequential([Input((3,)), Dense(2)])))
+    ['layers/dense/vars/0', 'layers/dense/vars/1']
+    """
+    return {k: np.array(v) for k, v in weights_of(model)["arrays"].items() if not k.startswith("optimizer/")}
+
+
+# the tree of a model's state -------------------------------------------------------------------------------------------
+
+
+_PARTS = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+
+
+def _variables(model) -> dict:
+    """The parts of a model's state: name -> variables."""
+    optimizer = getattr(model, "optimizer", None)
+    found = {part: list(getattr(model, part)) for part in _PARTS if part != "optimizer_variables"}
+    return {part: found[part] if part in found else [] if optimizer is None else list(optimizer.variables) for part in _PARTS}
+
+
+def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
+    """All state of a model as nested dicts by the variables' paths.
+
+    Args:
+        model: the model.
+        value_format: "backend_tensor" for JAX arrays, "numpy_array" for NumPy's.
+    """
+    if value_format not in ("backend_tensor", "numpy_array"):
+        raise ValueError(f'get_state_tree: value_format is "backend_tensor" or "numpy_array". Received: {value_format!r}')
+    found: dict = {}
+    for part, variables in _variables(model).items():
+        below = found.setdefault(part, {})
+        for variable in variables:
+            *path, last = variable.path.split("/")
+            place = below
+            for name in path:
+                place = place.setdefault(name, {})
+            place[last] = np.array(variable.raw) if value_format == "numpy_array" else variable.raw
+    return found
+
+
+def set_state_tree(model: Layer, state_tree: dict) -> None:
+    """Set a model's state from nested dicts; what they leave out stays. On any error nothing changes.
+
+    Raises ValueError for parts and paths that the model does not have, and for other shapes.
+    """
+    held, pairs, strange = _variables(model), [], []
+    for part, below in state_tree.items():
+        if part not in held:
+            raise ValueError(f"set_state_tree: {part!r} is none of {', '.join(_PARTS)}.")
+        own = {v.path: v for v in held[part]}
+        for path, value in _flat(below):
+            if path in own:
+                pairs.append((own[path], value))
+            else:
+                strange.append((part, path))
+    if strange:
+        lacking = [v.path for part in {p for p, _ in strange} for v in held[part] if not any(v is w for w, _ in pairs)]
+        raise ValueError(f"set_state_tree: model {model.name!r} does not have all of these variables; nothing was changed."
+                         f"\n{LoadReport([p for _, p in strange], lacking)}")
+    for variable, value in pairs:
+        if tuple(variable.shape) != np.shape(value):
+            raise ValueError(f"set_state_tree: {variable.path!r} has shape {tuple(variable.shape)}, the value has "
+                             f"{np.shape(value)}. Nothing was changed.")
+    assign_all(pairs, "The state tree")
+
+
+def _flat(below, prefix: str = ""):
+    for name, value in below.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, getattr(value, "raw", value)
