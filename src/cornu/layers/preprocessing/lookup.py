@@ -279,15 +279,15 @@ class Lookup(Adaptable, HostLayer):
     def update_state(self, data) -> None:
         """Count the tokens of a batch; each row is a document."""
         self._check_adaptable()
-        array = self._standard_array(host_array(data, self))
-        rows = array.reshape(-1, 1) if array.ndim < 2 else array.reshape(array.shape[0], -1)
-        self._count(self._keys(rows.reshape(-1)), np.repeat(np.arange(len(rows)), rows.shape[1]), len(rows))
-
-    def _count(self, tokens: list, rows: np.ndarray, samples: int) -> None:
+        array = host_array(data, self)
+        tokens = self._keys(array)
+        tokens = tokens.tolist() if isinstance(tokens, np.ndarray) else tokens
         self._tally.tokens.update(tokens)
         if self.output_mode == "tf_idf":
-            self._tally.documents.update(token for _, token in set(zip(rows.tolist(), tokens)))
-            self._tally.samples += samples
+            size = array.size // len(array) if array.ndim > 1 else 1
+            for start in range(0, len(tokens), size):
+                self._tally.documents.update(set(tokens[start:start + size]))
+            self._tally.samples += len(tokens) // size
 
     def finalize_state(self) -> None:
         """Make the vocabulary of what was counted: the most frequent tokens, of equals the greatest first."""
@@ -295,7 +295,8 @@ class Lookup(Adaptable, HostLayer):
         if not counts and self._vocabulary is not None:
             return
         special = {self.mask_token, self.oov_token}
-        tokens = [t for t in sorted(counts, key=lambda t: (counts[t], t), reverse=True) if self._token(t) not in special]
+        ranked = sorted(zip(counts.values(), counts), reverse=True)
+        tokens = [t for _, t in ranked if self._token(t) not in special]
         if self.max_tokens is not None:
             tokens = tokens[:self.max_tokens - self._first_token]
         seen = np.array([self._tally.documents[t] for t in tokens], "float64")
@@ -321,19 +322,17 @@ class Lookup(Adaptable, HostLayer):
 
     def compute(self, values):
         self.check_ready()
-        values = self._standard_indices(values) if self.invert else self._standard_array(values)
         if self.invert:
-            return self._inverted(values)
-        flat = values.reshape(-1)
-        ids = self._with_special(self._vocabulary.find(self._keys(flat)), flat).reshape(values.shape)
-        return self.encoded(ids)
+            return self._inverted(self._standard_indices(values))
+        keys = self._keys(values)
+        return self.encoded(self._with_special(self._vocabulary.find(keys), keys).reshape(values.shape))
 
-    def _with_special(self, ids, flat) -> np.ndarray:
+    def _with_special(self, ids, keys) -> np.ndarray:
         """The indices with those of mask and unknown tokens in place of -1; in encodings the mask is -2."""
         missing = np.flatnonzero(ids == -1)
         if not len(missing):
             return ids
-        tokens = flat[missing]
+        tokens = keys[missing] if isinstance(keys, np.ndarray) else np.fromiter((keys[i] for i in missing), object, len(missing))
         if self.mask_token is not None:
             masked = tokens == self.mask_token
             ids[missing[masked]] = 0 if self.output_mode == "int" else -2
@@ -412,18 +411,13 @@ class StringLookup(Lookup):
             raise ValueError(f"{called(self)}: a vocabulary is made of strings; it was given {array.reshape(-1)[0]!r}.")
         return strings_of(array, self, self.encoding) if array.size else []
 
-    def _standard_array(self, values):
+    def _keys(self, values) -> list:
+        if not values.size:
+            return []
         if not is_text(values):
-            if not values.size:
-                return values.astype(object)
             raise ValueError(f"{called(self)} takes strings; the input has dtype {values.dtype}. For integers there is "
                              "IntegerLookup.")
-        items = np.empty(values.size, object)
-        items[:] = strings_of(values, self, self.encoding)
-        return items.reshape(values.shape)
-
-    def _keys(self, flat):
-        return flat.tolist()
+        return strings_of(values, self, self.encoding)
 
     def _token(self, key):
         return key.decode("utf-8", "surrogatepass") if isinstance(key, bytes) else key
@@ -469,9 +463,9 @@ class IntegerLookup(Lookup):
 
     def _standard_tokens(self, tokens) -> np.ndarray:
         array = host_array(list(tokens) if isinstance(tokens, (tuple, set)) else tokens, self)
-        return self._standard_array(array).reshape(-1)
+        return self._keys(array)
 
-    def _standard_array(self, values):
+    def _keys(self, values) -> np.ndarray:
         wrong = None
         if is_text(values):  # numbers that a file holds as text
             try:
@@ -485,13 +479,7 @@ class IntegerLookup(Lookup):
             wrong = f"the dtype is {values.dtype}"
         if wrong:
             raise ValueError(f"{called(self)} takes integers: {wrong}. For strings there is StringLookup.")
-        return values.astype("int64")
-
-    def _keys(self, flat):
-        return flat
-
-    def _count(self, tokens, rows, samples):
-        super()._count(tokens.tolist(), rows, samples)
+        return values.astype("int64").reshape(-1)
 
     def _token(self, key):
         return key

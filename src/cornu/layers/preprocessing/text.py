@@ -15,7 +15,7 @@ from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_
                                              refuse_sparse, strings_of)
 from cornu.layers.preprocessing.lookup import StringLookup
 
-_END = b"\xff"  # the end of a text
+_END, _AT_END = b"\xff", -9  # what stands between texts, and its index
 _LOWER = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
 _SAME = bytes(range(256))
 _PUNCTUATION = string.punctuation.encode()
@@ -122,8 +122,16 @@ class TextVectorization(Adaptable, HostLayer):
     def update_state(self, data) -> None:
         """Count the words of a batch of texts."""
         self._check_adaptable()
-        words, lengths = self._words(self._flat(host_array(data, self)))
-        self._lookup_layer._count(words, np.repeat(np.arange(len(lengths)), lengths), len(lengths))
+        texts = self._flat(host_array(data, self))
+        words = self._words(texts)
+        tally = self._lookup_layer._tally
+        tally.tokens.update(words)
+        del tally.tokens[_END]
+        if self.output_mode == "tf_idf":
+            number = itertools.count()
+            for _, document in itertools.groupby(words, lambda word: next(number) if word == _END else -1):
+                tally.documents.update(set(document) - {_END})
+            tally.samples += len(texts)
 
     def finalize_state(self) -> None:
         """Make the vocabulary of the words that were counted."""
@@ -178,13 +186,16 @@ class TextVectorization(Adaptable, HostLayer):
         self.check_ready()
         lookup, texts = self._lookup_layer, texts if texts.size else texts.astype(object)
         shape = texts.shape if self.split is None else self._batch_shape(texts.shape)
-        words, lengths = self._words(self._flat(texts))
-        ids = lookup._vocabulary.of_bytes
-        ids = np.fromiter(map(ids.get, words, itertools.repeat(-1)), "int64", len(words))
+        flat = self._flat(texts)
+        words = self._words(flat)
+        index = lookup._vocabulary.of_bytes
+        index[_END] = _AT_END
+        ids = np.fromiter(map(index.get, words, itertools.repeat(lookup._first_oov)), "int64", len(words))
+        inside = ids != _AT_END
+        rows, ids = np.cumsum(~inside)[inside], ids[inside]
         if self.split is None:
-            return self._unsplit(ids, words, shape)
-        ids[ids == -1] = lookup._first_oov
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+            return self._unsplit(ids, [w for w in words if w != _END], shape)
+        lengths = np.bincount(rows, minlength=len(flat))
         if self.output_mode in ("int", "one_hot"):
             table = self._padded(ids, rows, lengths, 0 if self.output_mode == "int" else -2).reshape(*shape, -1) \
                 if len(lengths) else np.zeros((*shape, self.output_sequence_length or 0), "int64")
@@ -206,7 +217,6 @@ class TextVectorization(Adaptable, HostLayer):
         """Whole texts, looked up as they are; the last axis is cut off or padded."""
         masked = np.fromiter((not w for w in words), bool, len(words))
         lookup = self._lookup_layer
-        ids[ids == -1] = lookup._first_oov
         ids[masked] = 0 if self.output_mode == "int" else -2
         ids, width = ids.reshape(shape), self.output_sequence_length
         if width is not None and ids.ndim > 1:
@@ -216,25 +226,22 @@ class TextVectorization(Adaptable, HostLayer):
 
     # words -----------------------------------------------------------------------------------------------------------
 
-    def _words(self, texts: list):
-        """All words of the texts in UTF-8, one after another, and how many each text has."""
+    def _words(self, texts: list) -> list:
+        """All words of the texts in UTF-8, one after another, with _END between texts."""
         if callable(self.standardize):
             texts = self._returned("standardize", texts, self._applied(self.standardize, texts))
         joined = _END.join([t.encode("utf-8", "surrogatepass") for t in texts])
         if isinstance(self.standardize, str):
             joined = joined.translate(*_STANDARDIZE[self.standardize])
         if not texts:
-            return [], np.zeros(0, "int64")
+            return []
         if self.split == "whitespace" and self.ngrams is None:
-            words = joined.replace(_END, b" " + _END + b" ").split()
-            ends = np.flatnonzero(np.fromiter(map(_END.__eq__, words), bool, len(words)))
-            lengths = np.diff(np.concatenate([[-1], ends, [len(words)]])) - 1
-            return [w for w in words if w != _END], lengths
-        rows = self._rows(joined)
-        if self.ngrams is not None:
-            rows = [_grams(row, self._sizes) for row in rows]
-        lengths = np.fromiter(map(len, rows), "int64", len(rows))
-        return list(itertools.chain.from_iterable(rows)), lengths
+            return joined.replace(_END, b" " + _END + b" ").split()
+        words: list = []
+        for row in self._rows(joined):
+            words += row if self.ngrams is None else _grams(row, self._sizes)
+            words.append(_END)
+        return words[:-1]
 
     def _rows(self, joined: bytes) -> list:
         """The words of each text."""
@@ -283,7 +290,7 @@ def _runs(ngrams):
 
 
 def _grams(row: list, sizes: tuple) -> list:
-    return [b" ".join(row[i:i + n]) for n in sizes for i in range(len(row) - n + 1)]
+    return [gram for n in sizes for gram in (row if n == 1 else map(b" ".join, zip(*(row[i:] for i in range(n)))))]
 
 
 def _text(value) -> str:
