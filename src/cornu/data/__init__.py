@@ -1,12 +1,12 @@
 """Data of every kind, as batches `(x, y, sample_weight)` of nested arrays."""
 
-from cornu.data.arrays import (Rows, as_array, class_weights_for, from_numbers, is_text, join, pack_x_y_sample_weight, split,
-                               take, unpack_x_y_sample_weight)
+from cornu.data.arrays import (Rows, aligned, as_array, class_weights_for, from_numbers, is_text, join, pack_x_y_sample_weight,
+                               split, take, unpack_x_y_sample_weight)
 from cornu.data.prefetch import ahead
 from cornu.data.py_dataset import PyDataset
 from cornu.data.sources import ArraySource, IndexedSource, IterableSource, closing, is_iterable_source, random_states, source_of
 from cornu.data.workers import Pool
 
-__all__ = ["ArraySource", "IndexedSource", "IterableSource", "Pool", "PyDataset", "Rows", "ahead", "as_array", "class_weights_for",
-           "closing", "from_numbers", "is_iterable_source", "is_text", "join", "pack_x_y_sample_weight", "random_states",
+__all__ = ["ArraySource", "IndexedSource", "IterableSource", "Pool", "PyDataset", "Rows", "ahead", "aligned", "as_array",
+           "class_weights_for", "closing", "from_numbers", "is_iterable_source", "is_text", "join", "pack_x_y_sample_weight", "random_states",
            "source_of", "split", "take", "unpack_x_y_sample_weight"]

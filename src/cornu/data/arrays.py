@@ -129,10 +129,10 @@ def take(array: np.ndarray, rows, room: int = 0):
     if isinstance(rows, slice):
         if rows.stop - rows.start >= room:
             return array[rows]
-        memory = _aligned((room, *array.shape[1:]), array.dtype)
+        memory = aligned((room, *array.shape[1:]), array.dtype)
         memory[:rows.stop - rows.start] = array[rows]
         return memory
-    memory = _aligned((max(len(rows), room), *array.shape[1:]), array.dtype)
+    memory = aligned((max(len(rows), room), *array.shape[1:]), array.dtype)
     np.take(array, rows, axis=0, out=memory[:len(rows)], mode="clip")
     return memory
 
@@ -141,7 +141,7 @@ def join(batches: list, room: int):
     """Batches of one shape side by side, in memory with room for `room` of them, in dtypes that JAX has."""
     def side_by_side(*parts):
         size = len(parts[0])
-        memory = _aligned((room * size, *parts[0].shape[1:]), jax.dtypes.canonicalize_dtype(parts[0].dtype))
+        memory = aligned((room * size, *parts[0].shape[1:]), jax.dtypes.canonicalize_dtype(parts[0].dtype))
         for place, part in enumerate(parts):
             memory[place * size:(place + 1) * size] = part
         return memory
@@ -149,10 +149,10 @@ def join(batches: list, room: int):
     return jax.tree.map(side_by_side, *batches)
 
 
-def _aligned(shape, dtype):
-    """Fresh memory at an address divisible by 64: XLA:CPU copies what lies elsewhere."""
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + 64, "uint8")
+def aligned(shape, dtype, make=np.empty) -> np.ndarray:
+    """Fresh memory (`np.empty` or `np.zeros`) at an address divisible by 64: XLA:CPU copies what lies elsewhere."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = make(size + 64, "uint8")
     start = -memory.__array_interface__["data"][0] % 64
     return memory[start:start + size].view(dtype).reshape(shape)
 

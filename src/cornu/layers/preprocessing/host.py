@@ -4,11 +4,10 @@ import contextlib
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, tree
-from cornu.data import closing, from_numbers, is_iterable_source, source_of
+from cornu.data import aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.symbolic import KerasTensor
@@ -41,7 +40,7 @@ class HostLayer(Layer):
         if any(isinstance(a, jax.core.Tracer) for a in arrays):
             return self._called_back(arrays)
         result = self.compute(*(host_array(a, self) for a in arrays))
-        return result if result.dtype.kind == "O" else jnp.asarray(result)
+        return result if result.dtype.kind == "O" else jax.device_put(result)  # nobody else has it: no copy is needed
 
     def _arrays(self, inputs) -> list:
         """The inputs one by one."""
@@ -129,11 +128,11 @@ def encode(ids: np.ndarray, mode: str, depth: int, dtype: str, weights=None) -> 
     """
     shape = encoded_shape(ids.shape, mode, depth)
     if mode == "one_hot":
-        result = np.zeros((ids.size, depth), dtype)
+        result = aligned((ids.size, depth), dtype, np.zeros)
         flat, rows = ids.reshape(-1), np.arange(ids.size)
     else:
         last = ids.shape[-1] if ids.ndim else 1
-        result = np.zeros((ids.size // last if last else int(np.prod(shape[:-1])), depth), dtype)
+        result = aligned((ids.size // last if last else int(np.prod(shape[:-1])), depth), dtype, np.zeros)
         flat, rows = ids.reshape(-1), np.repeat(np.arange(len(result)), last)
     return fill_rows(result, rows, flat, mode, weights).reshape(shape)
 

@@ -10,6 +10,7 @@ import string
 import numpy as np
 
 from cornu import check, registry
+from cornu.data import aligned
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, encode, fill_rows, host_array, is_text,
                                              refuse_sparse, strings_of)
@@ -201,7 +202,7 @@ class TextVectorization(Adaptable, HostLayer):
                 if len(lengths) else np.zeros((*shape, self.output_sequence_length or 0), "int64")
             return lookup.encoded(table)
         depth = lookup._depth()
-        table = np.zeros((len(lengths), depth), self.compute_dtype)
+        table = aligned((len(lengths), depth), self.compute_dtype, np.zeros)
         return fill_rows(table, rows, ids, self.output_mode, lookup._idf).reshape(*shape, depth)
 
     def _padded(self, ids, rows, lengths, padding: int) -> np.ndarray:
