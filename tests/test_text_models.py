@@ -161,6 +161,23 @@ def test_nothing_learnt_is_an_error_before_the_first_step():
         model.fit(TEXTS, LABELS, verbose=0)
 
 
+@pytest.mark.long
+def test_the_example_learns_topics_from_docstrings(tmp_path):
+    import subprocess
+    import sys
+
+    block = "import sys; sys.modules.update(tensorflow=None, torch=None); import runpy; runpy.run_path(sys.argv[1])"
+    example = pathlib.Path(__file__).parents[1] / "examples" / "text_classifier.py"
+    done = subprocess.run([sys.executable, "-c", block, example], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert float(done.stdout.rpartition("accuracy ")[2]) > 0.75, done.stderr
+
+
+def test_nothing_of_it_needs_tensorflow_or_torch():
+    import sys
+
+    assert "tensorflow" not in sys.modules and "torch" not in sys.modules
+
+
 # files -------------------------------------------------------------------------------------------------------------------
 
 
