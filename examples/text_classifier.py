@@ -2,9 +2,9 @@
 
     python examples/text_classifier.py
 
-The texts are the docstrings of Python's own modules, of four topics. A TextVectorization layer inside the model learns the
-vocabulary, so the model is trained on strings, saved, and used on strings: nothing else is needed to run it. Prints the
-accuracy on docstrings that it has never seen (about 0.83) and what it thinks of three sentences.
+The texts are the docstrings of Python's own modules, of four topics. A TextVectorization layer inside the model learns
+the vocabulary, so the model is trained on strings, saved, and used on strings: nothing else is needed to run it. Prints
+the accuracy on docstrings that it has never seen (about 0.83) and what it thinks of three sentences.
 """
 
 import importlib
@@ -23,10 +23,13 @@ keras.utils.set_random_seed(1)
 
 TOPICS = {
     "numbers": ["cmath", "decimal", "fractions", "math", "numbers", "random", "statistics"],
-    "files": ["bz2", "fileinput", "filecmp", "glob", "gzip", "io", "lzma", "os", "pathlib", "shutil", "tarfile", "tempfile", "zipfile"],
-    "network": ["email.message", "ftplib", "http.client", "http.cookiejar", "http.server", "imaplib", "ipaddress", "poplib",
+    "files": ["bz2", "fileinput", "filecmp", "glob", "gzip", "io", "lzma", "os", "pathlib", "shutil", "tarfile",
+              "tempfile", "zipfile"],
+    "network": ["email.message", "ftplib", "http.client", "http.cookiejar", "http.server", "imaplib", "ipaddress",
+                "poplib",
                 "smtplib", "socket", "socketserver", "ssl", "urllib.request", "xmlrpc.client"],
-    "concurrency": ["asyncio", "concurrent.futures", "multiprocessing.managers", "multiprocessing.pool", "queue", "sched",
+    "concurrency": ["asyncio", "concurrent.futures", "multiprocessing.managers", "multiprocessing.pool", "queue",
+                    "sched",
                     "subprocess", "threading", "_thread"],
 }
 
@@ -36,7 +39,8 @@ def docstrings(module: str) -> set:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         members = [m for m in vars(importlib.import_module(module)).values() if callable(m)]
-    inner = [m for c in members if isinstance(c, type) for m in vars(c).values() if callable(m) or isinstance(m, property)]
+    inner = [m for c in members if isinstance(c, type) for m in vars(c).values() if callable(m)
+             or isinstance(m, property)]
     found = {inspect.getdoc(m) or "" for m in [*members, *inner]}
     return {text for text in found if len(text.split()) >= 8}
 
@@ -74,7 +78,8 @@ with tempfile.TemporaryDirectory() as folder:
     again = keras.saving.load_model(pathlib.Path(folder) / "topics.keras")
 assert np.array_equal(again.predict(x_test, verbose=0), model.predict(x_test, verbose=0))
 
-for sentence in ("Return the arithmetic mean of a sequence of floats.", "Open a connection to the server at this address.",
+for sentence in ("Return the arithmetic mean of a sequence of floats.", "Open a connection to the server at this "
+                                                                        "address.",
                  "Wait until another thread releases the lock."):
     print(f"{list(TOPICS)[np.argmax(again.predict([sentence], verbose=0))]:12} {sentence}")
 print(f"Test accuracy {again.evaluate(x_test, y_test, verbose=0)[1]:.4f}")

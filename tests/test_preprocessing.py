@@ -37,12 +37,14 @@ BAD = {
     "bins never learnt": (lambda: layers.Discretization(num_bins=3)(np.ones(2)), "has no bins yet. Call adapt"),
     "repeated words": (lambda: layers.StringLookup(vocabulary=["a", "b", "a"]), "more than once: 'a'"),
     "repeated integers": (lambda: layers.IntegerLookup(vocabulary=[3, 3]), "more than once: 3"),
-    "too many words": (lambda: layers.StringLookup(vocabulary=["a", "b"], max_tokens=2), "has 3 tokens.*max_tokens is 2"),
+    "too many words": (lambda: layers.StringLookup(vocabulary=["a", "b"], max_tokens=2), "has 3 tokens.*max_tokens is "
+                                                                                         "2"),
     "no words": (lambda: layers.StringLookup(vocabulary=[]), "vocabulary is empty"),
     "mask among the words": (lambda: layers.StringLookup(vocabulary=["a", ""], mask_token=""), "special meaning"),
     "no such file": (lambda: layers.StringLookup(vocabulary="/no/such.txt"), "no vocabulary file '/no/such.txt'"),
     "a folder": (lambda: layers.StringLookup(vocabulary="/"), "is no file"),
-    "an address": (lambda: layers.TextVectorization(vocabulary="https://x.org/v.txt"), "nothing is fetched from the network"),
+    "an address": (lambda: layers.TextVectorization(vocabulary="https://x.org/v.txt"), "nothing is fetched from the "
+                                                                                       "network"),
     "a file named by a config": (lambda: layers.StringLookup.from_config({"vocabulary": "/etc/passwd"}), "not opened"),
     "words never learnt": (lambda: layers.StringLookup()(["a"]), "has no vocabulary yet. Call adapt"),
     "texts never learnt": (lambda: layers.TextVectorization()(["a"]), "has no vocabulary yet. Call adapt"),
@@ -55,25 +57,32 @@ BAD = {
     "a missing value": (lambda: WORDS(np.array(["a", None], object)), r"given None \(NoneType\) at index \(1,\)"),
     "bytes in another encoding": (lambda: WORDS([b"\xff"]), "not encoded as 'utf-8'"),
     "an unknown encoding": (lambda: layers.StringLookup(encoding="klingon"), "no encoding 'klingon'"),
-    "an unknown word": (lambda: layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["z"]), "'z' is not in the vocab"),
-    "weights without words": (lambda: layers.StringLookup(vocabulary=["a"], output_mode="tf_idf"), "needs its idf_weights"),
-    "too few weights": (lambda: layers.StringLookup(vocabulary=["a"], output_mode="tf_idf", idf_weights=[1, 2]), "2 idf_w"),
+    "an unknown word": (lambda: layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["z"]), "'z' is not in the "
+                                                                                                 "vocab"),
+    "weights without words": (lambda: layers.StringLookup(vocabulary=["a"], output_mode="tf_idf"), "needs its "
+                                                                                                   "idf_weights"),
+    "too few weights": (lambda: layers.StringLookup(vocabulary=["a"], output_mode="tf_idf", idf_weights=[1, 2]),
+                        "2 idf_w"),
     "ragged": (lambda: layers.TextVectorization(ragged=True), "ragged=True is not supported"),
     "sparse": (lambda: layers.CategoryEncoding(3, sparse=True), "sparse=True is not supported"),
     "two texts in one place": (lambda: adapted(layers.TextVectorization(), ["a"])([["a", "b"]]), "given one by one"),
     "runs of no words": (lambda: layers.TextVectorization(ngrams=0), "`ngrams`"),
     "half of the moments": (lambda: layers.Normalization(mean=1.0), "must both be given"),
-    "moments that do not fit": (lambda: layers.Normalization(mean=[1, 2], variance=[1, 1])(np.ones((2, 3))), "must fit"),
-    "data of another width": (lambda: adapted(layers.Normalization(), np.ones((2, 3))).adapt(np.ones((2, 4))), "does not fit"),
+    "moments that do not fit": (lambda: layers.Normalization(mean=[1, 2], variance=[1, 1])(np.ones((2, 3))),
+                                "must fit"),
+    "data of another width": (lambda: adapted(layers.Normalization(), np.ones((2, 3))).adapt(np.ones((2, 4))),
+                              "does not fit"),
     "a category too many": (lambda: layers.CategoryEncoding(3)(np.array([[3]])), "categories are 0 to 2"),
-    "weights that nothing counts": (lambda: layers.CategoryEncoding(3)(np.ones((1, 1)), count_weights=np.ones((1, 1))), "count"),
+    "weights that nothing counts": (lambda: layers.CategoryEncoding(3)(np.ones((1, 1)), count_weights=np.ones((1, 1))),
+                                    "count"),
     "a mask of another kind": (lambda: layers.Hashing(3, mask_value="a")(np.arange(2)), "not of the kind"),
     "a salt of three": (lambda: layers.Hashing(3, salt=[1, 2, 3]), "`salt`"),
     "one input to cross": (lambda: layers.HashedCrossing(3)([np.arange(2)]), "at least two inputs"),
     "inputs of two shapes": (lambda: layers.HashedCrossing(3)([np.arange(2), np.ones((2, 1), int)]), "one shape"),
     "floats to cross": (lambda: layers.HashedCrossing(3)([np.ones(2), np.ones(2)]), "Put a Discretization before it"),
     "one string to learn": (lambda: layers.TextVectorization().adapt("a text"), "one string. Pass a list"),
-    "a function that loses texts": (lambda: layers.TextVectorization(standardize=lambda x: x[:1]).adapt(["a", "b"]), "given 2"),
+    "a function that loses texts": (lambda: layers.TextVectorization(standardize=lambda x: x[:1]).adapt(["a", "b"]),
+                                    "given 2"),
     "a list of several lengths": (lambda: WORDS([["a"], ["b", "a"]]), "Give its parts one length"),
 }
 
@@ -108,7 +117,7 @@ def test_normalization_that_is_not_adapted_warns_and_is_refused_by_fit():
         model.fit(np.ones((2, 3)), np.ones(2), verbose=0)
 
 
-# kinds of data ---------------------------------------------------------------------------------------------------------
+# kinds of data -----------------------------------------------------------------------------------------------------
 
 
 class Batches(cornu.utils.PyDataset):
@@ -126,7 +135,8 @@ class Batches(cornu.utils.PyDataset):
 def kinds(x):
     import pandas
 
-    yield from (x, np.asarray(x), pandas.Series(x), Batches(np.asarray(x)), iter(x), (x[i:i + 2] for i in range(0, len(x), 2)))
+    yield from (x, np.asarray(x), pandas.Series(x), Batches(np.asarray(x)), iter(x),
+                (x[i:i + 2] for i in range(0, len(x), 2)))
     yield ((np.asarray(x[i:i + 2]), np.zeros(2)) for i in range(0, len(x), 2))  # with targets
 
 
@@ -177,7 +187,8 @@ def test_words_there_and_back():
 
 
 def test_functions_of_the_users_own():
-    layer = layers.TextVectorization(standardize=lambda x: np.char.replace(x, "-", " "), split=lambda x: np.char.split(x, " "))
+    layer = layers.TextVectorization(standardize=lambda x: np.char.replace(x, "-", " "),
+                                     split=lambda x: np.char.split(x, " "))
     layer.adapt(["a-b c", "c"])
     assert layer.get_vocabulary() == ["", "[UNK]", "c", "b", "a"]
 

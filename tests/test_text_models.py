@@ -16,7 +16,8 @@ EXPECTED = json.loads((GOLDEN / "preprocessing.json").read_text())
 TEXTS = np.array(["a good film", "bad film", "very good, indeed!", "awful and bad"] * 8, object)
 LABELS = np.array([1, 0, 1, 0] * 8)
 TAIL = {  # what comes behind the vectorizer, by its output mode
-    "int": lambda: [layers.Embedding(20, 8, mask_zero=True), layers.GlobalAveragePooling1D(), layers.Dense(1, "sigmoid")],
+    "int": lambda: [layers.Embedding(20, 8, mask_zero=True), layers.GlobalAveragePooling1D(),
+                    layers.Dense(1, "sigmoid")],
     "tf_idf": lambda: [layers.Dense(1, "sigmoid")],
 }
 
@@ -62,7 +63,8 @@ def fitted(model, epochs=25, **kwargs):
 
 
 MODELS = [(stacked, {}), (stacked, dict(output_sequence_length=5)), (stacked, dict(mode="tf_idf")), (functional, {}),
-          (functional, dict(mode="tf_idf")), (nested, dict(output_sequence_length=5)), (Subclassed, dict(mode="tf_idf"))]
+          (functional, dict(mode="tf_idf")), (nested, dict(output_sequence_length=5)),
+          (Subclassed, dict(mode="tf_idf"))]
 
 
 @pytest.mark.parametrize("make, kwargs", MODELS, ids=lambda v: getattr(v, "__name__", str(v)))
@@ -71,7 +73,8 @@ def test_a_model_of_raw_strings_trains(make, kwargs):
     loss, accuracy = model.evaluate(TEXTS, LABELS, verbose=0)
     assert accuracy == 1.0 and loss < 0.6
     predicted = model.predict(TEXTS.tolist(), verbose=0, batch_size=5)
-    for again in (model(TEXTS), model(TEXTS), model.predict_on_batch(TEXTS), model.predict(TEXTS.astype(str)[:, None], verbose=0)):
+    for again in (model(TEXTS), model(TEXTS), model.predict_on_batch(TEXTS),
+                  model.predict(TEXTS.astype(str)[:, None], verbose=0)):
         np.testing.assert_allclose(again, predicted, rtol=1e-5)
     assert model.train_on_batch(TEXTS[:4], LABELS[:4])[1] == 1.0
 
@@ -108,12 +111,14 @@ def mixed():
     word, number, size = (cornu.Input((1,), dtype=d, name=n) for n, d in (
         ("word", "string"), ("number", "int64"), ("size", "float32")))
     bins = layers.Discretization([0.0, 1.0])(size)
-    parts = [layers.Hashing(5, output_mode="one_hot")(word), layers.HashedCrossing(7, output_mode="one_hot")([word, bins]),
+    parts = [layers.Hashing(5, output_mode="one_hot")(word),
+             layers.HashedCrossing(7, output_mode="one_hot")([word, bins]),
              layers.IntegerLookup(vocabulary=[2**40, 2**41], output_mode="one_hot")(number), size]
     return cornu.Model([word, number, size], layers.Dense(2)(layers.Concatenate()(parts)))
 
 
-MIXED = {"word": np.array([["a"], ["b"]]), "number": np.array([[2**41], [3]]), "size": np.array([[0.5], [2.0]], "float32")}
+MIXED = {"word": np.array([["a"], ["b"]]), "number": np.array([[2**41], [3]]),
+         "size": np.array([[0.5], [2.0]], "float32")}
 
 
 def test_integers_of_64_bits_and_crossings_come_through():
@@ -168,7 +173,8 @@ def test_the_example_learns_topics_from_docstrings(tmp_path):
 
     block = "import sys; sys.modules.update(tensorflow=None, torch=None); import runpy; runpy.run_path(sys.argv[1])"
     example = pathlib.Path(__file__).parents[1] / "examples" / "text_classifier.py"
-    done = subprocess.run([sys.executable, "-c", block, example], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([sys.executable, "-c", block, example], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=600)
     assert float(done.stdout.rpartition("accuracy ")[2]) > 0.75, done.stderr
 
 
@@ -178,7 +184,7 @@ def test_nothing_of_it_needs_tensorflow_or_torch():
     assert "tensorflow" not in sys.modules and "torch" not in sys.modules
 
 
-# files -------------------------------------------------------------------------------------------------------------------
+# files ----------------------------------------------------------------------------------------------------------------
 
 
 def test_keras_s_files_are_read():
@@ -232,7 +238,7 @@ def test_assets_of_a_users_layer(tmp_path):
     assert cornu.saving.load_model(tmp_path / "m.keras", {"Own": Own}).layers[0].words == "many"
 
 
-# FeatureSpace --------------------------------------------------------------------------------------------------------------
+# FeatureSpace ---------------------------------------------------------------------------------------------------------
 
 
 def table(n=40):
@@ -276,7 +282,8 @@ def test_feature_space_as_a_dict():
     made.adapt(table())
     found = made(rows(table()))
     np.testing.assert_allclose(np.concatenate([found[k] for k in sorted(set(found) - set(made.crossers))]
-                                              + [found[k] for k in sorted(made.crossers)], 1), EXPECTED["feature_space"], atol=1e-6)
+                                              + [found[k] for k in sorted(made.crossers)], 1),
+                                              EXPECTED["feature_space"], atol=1e-6)
 
 
 def test_feature_space_files(tmp_path):
@@ -320,7 +327,8 @@ def test_feature_space_as_a_layer(tmp_path):
     (lambda: FeatureSpace({"a": "float"}, output_mode="list"), "`output_mode`"),
     (lambda: FeatureSpace({"a": "string_hashed"}, crosses=[("a", "b")]), "names 'b', which is no column"),
     (lambda: FeatureSpace({"a": "float", "b": "string_hashed"}, crosses=[("a", "b")]), "Discretize it"),
-    (lambda: FeatureSpace({"a": FeatureSpace.string_hashed(3, output_mode="int")}), "indices cannot stand beside numbers"),
+    (lambda: FeatureSpace({"a": FeatureSpace.string_hashed(3, output_mode="int")}), "indices cannot stand beside "
+                                                                                    "numbers"),
     (lambda: FeatureSpace({"a": "string_categorical"})({"a": ["x"]}), r"not adapted yet \(column 'a'\)"),
     (lambda: FeatureSpace({"a": "string_categorical"}).get_inputs(), "not adapted yet"),
     (lambda: FeatureSpace({"a": "float", "b": "float"})({"a": 1.0}), "misses the column 'b'"),

@@ -1,7 +1,7 @@
 """Cases of the layers that read categories and texts, and what the real Keras gives for them, with TensorFlow.
 
-`python tests/text_table.py` writes golden/text_table.json anew; it needs Keras and TensorFlow. Each case is a layer's name, its
-arguments, the data it is adapted to (or None), and an input.
+`python tests/text_table.py` writes golden/text_table.json anew; it needs Keras and TensorFlow. Each case is a layer's
+name, its arguments, the data it is adapted to (or None), and an input.
 """
 
 import json
@@ -34,9 +34,10 @@ def _lookups(name, vocabulary, mask, values):
 
 def _texts():
     for k in ({}, dict(standardize=None), dict(standardize="lower"), dict(standardize="strip_punctuation"),
-              dict(split="character"), dict(split=None), dict(ngrams=2), dict(ngrams=[2, 3]), dict(ngrams=2, split="character"),
-              dict(output_sequence_length=3), dict(output_sequence_length=7), dict(max_tokens=5), dict(ngrams=3, max_tokens=8),
-              dict(output_mode="multi_hot"), dict(output_mode="count"), dict(output_mode="tf_idf"),
+              dict(split="character"), dict(split=None), dict(ngrams=2), dict(ngrams=[2, 3]),
+              dict(ngrams=2, split="character"), dict(output_sequence_length=3), dict(output_sequence_length=7),
+              dict(max_tokens=5), dict(ngrams=3, max_tokens=8), dict(output_mode="multi_hot"),
+              dict(output_mode="count"), dict(output_mode="tf_idf"),
               dict(output_mode="tf_idf", max_tokens=20, pad_to_max_tokens=True), dict(output_mode="count", ngrams=2),
               dict(output_mode="count", split="character"), dict(output_mode="multi_hot", split=None)):
         yield "TextVectorization", k, TEXTS, NEW
@@ -48,7 +49,8 @@ def _texts():
 CASES = [
     *(("Hashing", {"num_bins": 1000, **k}, None, x) for k in ({}, dict(salt=5), dict(salt=[2**40, -3]))
       for x in (LETTERS, NUMBERS, LONG, ["a" * n for n in range(140)])),
-    *(("Hashing", {"num_bins": 5, "mask_value": m}, None, x) for m, x in (("a", LETTERS), ("", LETTERS), (12, NUMBERS))),
+    *(("Hashing", {"num_bins": 5, "mask_value": m}, None, x) for m,
+      x in (("a", LETTERS), ("", LETTERS), (12, NUMBERS))),
     *(("Hashing", {"num_bins": 4, "output_mode": m}, None, x) for m in ("one_hot", "multi_hot", "count")
       for x in (LETTERS, NUMBERS, [["a"], ["b"]])),
     *(("HashedCrossing", {"num_bins": n, "output_mode": m}, None, x) for n, m in ((1000, "int"), (5, "one_hot"))

@@ -32,7 +32,8 @@ def read_assets(model, members: dict, shown) -> None:
             place = max((p for p in takers if name.startswith(p)), key=len, default=None)
             if place is None or member.size > _LARGEST:
                 raise FileError(f"{shown}: no layer of the model takes its asset {name!r:.120}." if place is None else
-                                f"{shown}: its asset {name!r:.120} has {member.size:,} bytes; at most {_LARGEST:,} are read.")
+                                f"{shown}: its asset {name!r:.120} has {member.size:,} bytes; at most {_LARGEST:,} are "
+                                "read.")
             found.setdefault(place, {})[name[len(place):]] = member
     for place, files in found.items():
         with tempfile.TemporaryDirectory(prefix="cornu-") as folder:

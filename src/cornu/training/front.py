@@ -1,8 +1,8 @@
 """The front of a graph: layers for strings and 64-bit integers, computed with NumPy before the compiled step.
 
-A model whose graph has such layers is run in two parts. The front takes the raw inputs and gives the tensors on the border;
-the rest, which is compiled and trained, goes on from there. A batch between the two is a `Fronted`, which the model's `call`
-takes in the place of its inputs, so that every step, a user's own included, hands it on without knowing.
+A model whose graph has such layers is run in two parts. The front takes the raw inputs and gives the tensors on the
+border; the rest, which is compiled and trained, goes on from there. A batch between the two is a `Fronted`, which the
+model's `call` takes in the place of its inputs, so that every step, a user's own included, hands it on without knowing.
 """
 
 import copy
@@ -16,7 +16,7 @@ from cornu.data import ArraySource, is_text
 from cornu.symbolic import KerasTensor, OpCall
 
 _ROWS = 8192  # samples of an array that are computed at a time
-_LARGEST = 1 << 30  # bytes that what the front gives for all the data may have, to be computed once and not in every epoch
+_LARGEST = 1 << 30  # bytes: what a front gives for all the data is computed once, not in every epoch, if it is smaller
 
 
 class Fronted:
@@ -92,7 +92,8 @@ class Front:
         parts = [self(model, tree.map_structure(lambda a: None if a is None else a[i:i + _ROWS], x)).values
                  for i in range(0, source.samples, _ROWS)]
         made = copy.copy(source)
-        made.data, made.held = (Fronted(self, [np.concatenate([np.asarray(v) for v in vs]) for vs in zip(*parts)]), *others), None
+        made.data, made.held = (Fronted(self, [np.concatenate([np.asarray(v) for v in vs]) for vs in zip(*parts)]),
+                                *others), None
         return made
 
 
@@ -102,10 +103,13 @@ class _FrontedSource:
     text = False
 
     def __init__(self, front, model, source):
-        self._source, self._make = source, lambda batch: (front(model, batch[0]), *batch[1:])
+        self.__dict__.update(_source=source, _make=lambda batch: (front(model, batch[0]), *batch[1:]))
 
     def __getattr__(self, name):
         return getattr(self._source, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._source, name, value)
 
     def first(self):
         return self._make(self._source.first())
@@ -119,7 +123,7 @@ class _FrontedSource:
             yield from map(self._make, source.epoch(seed, epoch, limit, skip))
 
 
-# finding it ------------------------------------------------------------------------------------------------------------
+# finding it --------------------------------------------------------------------------------------------------------
 
 EAGER = object()  # a model with strings where no front can be divided off: its steps are not compiled
 

@@ -17,12 +17,13 @@ class CategoryEncoding(Layer):
 
     Args:
         num_tokens: how many categories there are.
-        output_mode: "one_hot" (a row for each integer), "multi_hot" or "count" (a row for each sample, over its last axis).
+        output_mode: "one_hot" (a row for each integer), "multi_hot" or "count" (a row for each sample, over its last
+            axis).
         sparse: must be False: tensors are dense.
 
     Called with `count_weights` in mode "count", each integer counts as its weight. Input shape: (batch, values).
-    Output shape: (batch, num_tokens); with "one_hot" (batch, values, num_tokens), without the axis of values where it has
-    size 1. Raises ValueError for integers out of range.
+    Output shape: (batch, num_tokens); with "one_hot" (batch, values, num_tokens), without the axis of values where it
+    has size 1. Raises ValueError for integers out of range.
 
     >>> CategoryEncoding(4)(np.array([[1, 3], [0, 0]]))
     Array([[0., 1., 0., 1.],
@@ -35,7 +36,8 @@ class CategoryEncoding(Layer):
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):
         super().__init__(**kwargs)
         if num_tokens is None:
-            raise ValueError("CategoryEncoding needs `num_tokens`. Where the number is not known beforehand, use IntegerLookup.")
+            raise ValueError("CategoryEncoding needs `num_tokens`. Where the number is not known beforehand, use "
+                             "IntegerLookup.")
         self.num_tokens = check.positive("num_tokens", num_tokens, "CategoryEncoding")
         self.output_mode = check_mode(output_mode, ("one_hot", "multi_hot", "count"), "CategoryEncoding")
         self.sparse = refuse_sparse(sparse, "CategoryEncoding")
@@ -48,15 +50,17 @@ class CategoryEncoding(Layer):
         inputs = jnp.asarray(inputs)
         if not isinstance(inputs, jax.core.Tracer):
             self.check_tokens(inputs)
-        return encode_traced(inputs.astype("int32"), self.output_mode, self.num_tokens, self.compute_dtype, count_weights)
+        return encode_traced(inputs.astype("int32"), self.output_mode, self.num_tokens, self.compute_dtype,
+                             count_weights)
 
     def check_tokens(self, tokens) -> None:
         """Raise ValueError for integers that are no categories."""
         tokens = np.asarray(tokens)
         low, high = (tokens.min(), tokens.max()) if tokens.size else (0, 0)
         if not (low >= 0 and high < self.num_tokens):
-            raise ValueError(f"{called(self)}: the categories are 0 to {self.num_tokens - 1}; the input has values from {low} "
-                             f"to {high}.\nMake num_tokens larger, or look the values up with IntegerLookup.")
+            raise ValueError(f"{called(self)}: the categories are 0 to {self.num_tokens - 1}; the input has values "
+                             f"from {low} to {high}.\nMake num_tokens larger, or look the values up with "
+                             "IntegerLookup.")
 
 
 def encode_traced(ids, mode: str, depth: int, dtype: str, weights=None):
@@ -82,7 +86,8 @@ class _Bins(HostLayer):
         self.num_bins = check.positive("num_bins", num_bins, owner)
         self.output_mode, self.sparse = check_mode(output_mode, modes, owner), refuse_sparse(sparse, owner)
         if output_mode == "int" and dtype is not None and not dtypes.is_int(self.compute_dtype):
-            raise ValueError(f"{owner}: with output_mode='int' the dtype must be an integer type. Received: dtype={dtype!r}")
+            raise ValueError(f"{owner}: with output_mode='int' the dtype must be an integer type. Received: "
+                             f"dtype={dtype!r}")
 
     def _encoded(self, bins: np.ndarray) -> np.ndarray:
         if self.output_mode == "int":
@@ -121,8 +126,8 @@ class Hashing(_Bins):
         found = hashed(values, bins, self, self.salt)
         if self.mask_value is not None:
             if is_text(values) != isinstance(self.mask_value, (str, bytes)):
-                raise ValueError(f"{called(self)}: mask_value={self.mask_value!r} is not of the kind of its input, which has "
-                                 f"{'strings' if is_text(values) else 'numbers'}.")
+                raise ValueError(f"{called(self)}: mask_value={self.mask_value!r} is not of the kind of its input, "
+                                 f"which has {'strings' if is_text(values) else 'numbers'}.")
             masked = np.asarray(strings_of(values, self), object).reshape(values.shape) == self.mask_value \
                 if is_text(values) else values == self.mask_value
             found = np.where(masked, 0, found + (self.num_bins > 1))
@@ -134,7 +139,8 @@ def salt_of(salt, owner: str):
     values = (salt, salt) if isinstance(salt, (int, np.integer)) and not isinstance(salt, bool) else salt
     if values is None:
         return None
-    if not isinstance(values, (list, tuple)) or len(values) != 2 or not all(isinstance(v, (int, np.integer)) for v in values):
+    if not isinstance(values, (list, tuple)) or len(values) != 2 or not all(isinstance(v, (int, np.integer))
+                                                                            for v in values):
         raise ValueError(f"{owner}: argument `salt` must be an integer, or two of them. Received: {salt!r}")
     return [int(v) for v in values]
 
@@ -175,13 +181,14 @@ class HashedCrossing(_Bins):
 
     def _arrays(self, inputs) -> list:
         if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
-            raise ValueError(f"{called(self)} takes a list or tuple of at least two inputs. Received: {type(inputs).__name__}"
+            raise ValueError(f"{called(self)} takes a list or tuple of at least two inputs. Received: "
+                             f"{type(inputs).__name__}"
                              + (f" of {len(inputs)}." if isinstance(inputs, (list, tuple)) else "."))
         shapes = {tuple(np.shape(x)) if not hasattr(x, "shape") else tuple(x.shape) for x in inputs}
         bad = [s for s in shapes if len(s) > 2 or len(s) == 2 and s[1] != 1]
         if len(shapes) > 1 or bad:
-            raise ValueError(f"{called(self)}: all inputs must have one shape: (), (batch,) or (batch, 1). They have the shapes "
-                             f"{', '.join(map(str, sorted(shapes, key=str)))}.")
+            raise ValueError(f"{called(self)}: all inputs must have one shape: (), (batch,) or (batch, 1). They have "
+                             f"the shapes {', '.join(map(str, sorted(shapes, key=str)))}.")
         return list(inputs)
 
     def compute(self, *columns):

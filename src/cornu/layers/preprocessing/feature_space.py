@@ -9,7 +9,7 @@ from cornu.layers.layer import Layer
 from cornu.layers.merging import Concatenate
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import CategoryEncoding, HashedCrossing, Hashing
-from cornu.layers.preprocessing.host import is_text
+from cornu.layers.preprocessing.host import host_array, is_text
 from cornu.layers.preprocessing.lookup import IntegerLookup, Lookup, StringLookup
 from cornu.layers.preprocessing.numerical import Discretization, Normalization, Rescaling
 from cornu.symbolic import KerasTensor, any_symbolic
@@ -39,7 +39,8 @@ class Cross(registry.Configurable):
     def __init__(self, feature_names, crossing_dim, output_mode="one_hot"):
         self.output_mode = check.one_of("output_mode", output_mode, ("int", "one_hot"), "FeatureSpace.cross")
         self.crossing_dim = check.positive("crossing_dim", crossing_dim, "FeatureSpace.cross")
-        if isinstance(feature_names, str) or len(feature_names) < 2 or not all(isinstance(n, str) for n in feature_names):
+        if isinstance(feature_names, str) or len(feature_names) < 2 or not all(isinstance(n, str)
+                                                                               for n in feature_names):
             raise ValueError(f"FeatureSpace.cross: argument `feature_names` must be at least two names. Received: "
                              f"{feature_names!r}")
         self.feature_names = tuple(feature_names)
@@ -64,9 +65,11 @@ class Feature(registry.Configurable):
     def __init__(self, dtype, preprocessor, output_mode):
         self.output_mode = check.one_of("output_mode", output_mode, _OUTPUT_MODES, "FeatureSpace.feature")
         self.dtype = check.one_of("dtype", dtype, ("int32", "int64", "float32", "string"), "FeatureSpace.feature")
-        self.preprocessor = registry.deserialize(preprocessor, area="layers") if isinstance(preprocessor, dict) else preprocessor
+        told = isinstance(preprocessor, dict)
+        self.preprocessor = registry.deserialize(preprocessor, area="layers") if told else preprocessor
         if not callable(self.preprocessor):
-            raise ValueError(f"FeatureSpace.feature: argument `preprocessor` must be a layer. Received: {preprocessor!r}")
+            raise ValueError(f"FeatureSpace.feature: argument `preprocessor` must be a layer. Received: "
+                             f"{preprocessor!r}")
 
 
 def _named(kind: str, name, make) -> Layer:
@@ -78,8 +81,8 @@ class FeatureSpace(Layer):
     """Rows of mixed columns, given as a dict of arrays, as one array or as a dict of encoded columns.
 
     Args:
-        features: for each column's name a feature: `FeatureSpace.float_normalized()` and the like, or the name of one such
-            as "float_normalized".
+        features: for each column's name a feature: `FeatureSpace.float_normalized()` and the like, or the name of one
+            such as "float_normalized".
         output_mode: "concat" for one array, "dict" for one of each column and crossing.
         crosses: tuples of names, or `FeatureSpace.cross(...)`.
         crossing_dim: how many bins crossings have that are given as tuples.
@@ -87,9 +90,9 @@ class FeatureSpace(Layer):
         num_discretization_bins: how many bins discretized columns have that are given by name.
         name: its name.
 
-    `adapt(data)` learns what the columns need; then it can be called on dicts of arrays, of lists, or of single values, be
-    a layer of a model, or give the inputs (`get_inputs`) and the output (`get_encoded_features`) of one. Raises ValueError
-    for unknown kinds and columns, and before `adapt`.
+    `adapt(data)` learns what the columns need; then it can be called on dicts of arrays, of lists, or of single values,
+    be a layer of a model, or give the inputs (`get_inputs`) and the output (`get_encoded_features`) of one. Raises
+    ValueError for unknown kinds and columns, and before `adapt`.
 
     >>> space = FeatureSpace({"age": "float_normalized", "job": "string_categorical"})
     >>> space.adapt({"age": [20.0, 40.0], "job": ["cook", "pilot"]})
@@ -110,7 +113,8 @@ class FeatureSpace(Layer):
         self.crossing_dim, self.hashing_dim = crossing_dim, hashing_dim
         self.num_discretization_bins = num_discretization_bins
         self.features = {n: self._feature(n, registry.deserialize(v)) for n, v in features.items()}
-        self.crosses = [c if isinstance(c, Cross) else Cross(c, crossing_dim) for c in map(registry.deserialize, crosses or ())]
+        self.crosses = [c if isinstance(c, Cross) else Cross(c, crossing_dim)
+                        for c in map(registry.deserialize, crosses or ())]
         self.crosses_by_name = {c.name: c for c in self.crosses}
         self._check_parts()
         self.preprocessors = {n: f.preprocessor for n, f in self.features.items()}
@@ -122,7 +126,8 @@ class FeatureSpace(Layer):
     def _feature(self, name: str, value) -> Feature:
         if isinstance(value, Feature):
             return value
-        kinds = {"float": {}, "float_rescaled": {}, "float_normalized": {}, "integer_categorical": {}, "string_categorical": {},
+        kinds = {"float": {}, "float_rescaled": {}, "float_normalized": {}, "integer_categorical": {},
+                 "string_categorical": {},
                  "float_discretized": {"num_bins": self.num_discretization_bins},
                  "integer_hashed": {"num_bins": self.hashing_dim}, "string_hashed": {"num_bins": self.hashing_dim}}
         if value not in kinds:
@@ -137,11 +142,12 @@ class FeatureSpace(Layer):
                 if name not in self.features:
                     raise ValueError(f"FeatureSpace: the crossing {cross.name!r} names {name!r}, which is no column.")
                 if self.features[name].output_mode == "float":
-                    raise ValueError(f"FeatureSpace: column {name!r} gives floats, which cannot be crossed. Discretize it.")
+                    raise ValueError(f"FeatureSpace: column {name!r} gives floats, which cannot be crossed. Discretize "
+                                     "it.")
         for name, part in {**self.features, **self.crosses_by_name}.items():
             if part.output_mode == "int" and self.output_mode == "concat":
-                raise ValueError(f"FeatureSpace: {name!r} has output_mode='int'; indices cannot stand beside numbers in one "
-                                 "array. Use 'one_hot', or output_mode='dict' for the space.")
+                raise ValueError(f"FeatureSpace: {name!r} has output_mode='int'; indices cannot stand beside numbers "
+                                 "in one array. Use 'one_hot', or output_mode='dict' for the space.")
 
     # kinds of features -----------------------------------------------------------------------------------------------
 
@@ -174,7 +180,8 @@ class FeatureSpace(Layer):
     def float_discretized(cls, num_bins, bin_boundaries=None, output_mode="one_hot", name=None) -> Feature:
         """Floats by the bin they fall into."""
         told = {"num_bins": num_bins} if bin_boundaries is None else {"bin_boundaries": bin_boundaries}
-        return Feature("float32", _named("float_discretized", name, lambda n: Discretization(**told, name=n)), output_mode)
+        return Feature("float32", _named("float_discretized", name, lambda n: Discretization(**told, name=n)),
+                       output_mode)
 
     @classmethod
     def integer_categorical(cls, max_tokens=None, num_oov_indices=1, output_mode="one_hot", name=None) -> Feature:
@@ -204,8 +211,8 @@ class FeatureSpace(Layer):
         """Learn what the columns need, in one pass.
 
         Args:
-            dataset: a dict of arrays or lists, a frame, or anything that gives dicts (or `(dict, targets)`) of batches or
-                of single rows.
+            dataset: a dict of arrays or lists, a frame, or anything that gives dicts (or `(dict, targets)`) of batches
+                or of single rows.
         """
         todo = {n: p for n, p in self.preprocessors.items() if hasattr(p, "adapt") and _is_open(p)}
         own = {n: [] for n, p in todo.items() if not hasattr(p, "update_state")}  # a user's layer may only have `adapt`
@@ -230,19 +237,19 @@ class FeatureSpace(Layer):
         with closing(source := source_of(dataset, batch_size=2**31 - 1 if whole else None)):
             for x, _, _ in source.epoch():
                 if not isinstance(x, dict):
-                    raise ValueError(f"{called(self)}: adapt takes dicts of columns; the data gives a {type(x).__name__}.")
+                    raise ValueError(f"{called(self)}: adapt takes dicts of columns; the data gives a "
+                                     f"{type(x).__name__}.")
                 yield x
 
     def _refuse_missing(self, columns: dict) -> None:
         missing = [n for n in self.features if n not in columns]
         if missing:
-            raise ValueError(f"{called(self)} misses the column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}. It "
-                             f"was given {', '.join(map(repr, columns))}.")
+            raise ValueError(f"{called(self)} misses the column{'s' * (len(missing) > 1)} "
+                             f"{', '.join(map(repr, missing))}. It was given {', '.join(map(repr, columns))}.")
 
     def _column(self, name: str, value) -> np.ndarray:
         """One column as (rows, 1); ValueError where it has strings for numbers or the other way round."""
-        array = value.to_numpy() if hasattr(value, "to_numpy") else value.numpy() if hasattr(value, "numpy") else np.asarray(value)
-        wanted = self.features[name].dtype
+        array, wanted = host_array(value, self), self.features[name].dtype
         if is_text(array) != (wanted == "string"):
             raise ValueError(f"{called(self)}: column {name!r} takes {wanted}; it was given dtype {array.dtype}."
                              + (" Convert it with .astype(str)." if wanted == "string" else ""))
@@ -309,7 +316,8 @@ class FeatureSpace(Layer):
             try:
                 getattr(layer, "check_ready", lambda: None)()
             except (ValueError, AttributeError) as error:
-                raise ValueError(f"{called(self)} is not adapted yet (column {name!r}). Call adapt(data) first.") from error
+                raise ValueError(f"{called(self)} is not adapted yet (column {name!r}). "
+                                 "Call adapt(data) first.") from error
 
     # as the ends of a model ------------------------------------------------------------------------------------------
 

@@ -122,7 +122,8 @@ def _round(buffer, at, state, factor, weight):
 def _longer(buffer, start, n):
     seed = np.full(len(start), np.uint64(81))
     y = seed * _K1 + np.uint64(113)
-    state = [seed * _K2 + buffer.word(start), y, _mix(y * _K2 + np.uint64(113)) * _K2, *np.zeros((4, len(start)), "uint64")]
+    state = [seed * _K2 + buffer.word(start), y, _mix(y * _K2 + np.uint64(113)) * _K2,
+             *np.zeros((4, len(start)), "uint64")]
     blocks, rest = (n - 1) // 64, (n - 1) & 63
     for block in range(int(blocks.max())):
         on = np.flatnonzero(blocks > block)
@@ -154,7 +155,8 @@ def sip_fingerprints(strings: list, key) -> np.ndarray:
             word = buffer.word(buffer.starts[on] + 8 * block)
             last = whole[on] == block  # what is left of the string, and its length in the top byte
             left = (buffer.lengths[on] % 8).astype("uint64") * np.uint64(8)
-            tail = (word & ((np.uint64(1) << left) - np.uint64(1))) | (buffer.lengths[on].astype("uint64") << np.uint64(56))
+            count = buffer.lengths[on].astype("uint64") << np.uint64(56)
+            tail = (word & ((np.uint64(1) << left) - np.uint64(1))) | count
             word = np.where(last, tail, word)
             part = [a[on] for a in v]
             part[3] = part[3] ^ word

@@ -1,4 +1,4 @@
-"""What the layers for categories and texts share: they compute with NumPy on the host, in front of the compiled step."""
+"""What the layers for categories and texts share: they compute with NumPy on the host, before the compiled step."""
 
 import contextlib
 import itertools
@@ -49,10 +49,12 @@ class HostLayer(Layer):
     def _called_back(self, arrays):
         shape, dtype = self.output_of(*arrays)
         if dtype == "string":
-            raise ValueError(f"{called(self)} gives strings, which a compiled function cannot hold. Call it on the results.")
+            raise ValueError(f"{called(self)} gives strings, which a compiled function cannot hold. Call it on the "
+                             "results.")
         if None in shape:
-            raise ValueError(f"{called(self)}: the size of its output is not known beforehand, so it cannot be computed inside "
-                             "a compiled function. Give it fixed sizes (output_sequence_length, a vocabulary).")
+            raise ValueError(f"{called(self)}: the size of its output is not known beforehand, so it cannot be "
+                             "computed inside a compiled function. Give it fixed sizes (output_sequence_length, a "
+                             "vocabulary).")
         struct = jax.ShapeDtypeStruct(tuple(shape), jax.dtypes.canonicalize_dtype(dtype))
         return jax.pure_callback(lambda *a: self.compute(*map(np.asarray, a)).astype(struct.dtype), struct, *arrays)
 
@@ -94,7 +96,8 @@ def strings_of(array: np.ndarray, owner, encoding: str = "utf-8") -> list:
     index, bad = next((i, s) for i, s in enumerate(items) if not isinstance(s, (str, bytes)))
     place = tuple(int(i) for i in np.unravel_index(index, array.shape)) if array.ndim else ()
     hint = "Missing values need a string of their own, such as ''." if bad is None or bad != bad else ""
-    raise ValueError(f"{called(owner)} takes strings, but was given {bad!r} ({type(bad).__name__}) at index {place}. {hint}")
+    raise ValueError(f"{called(owner)} takes strings, but was given {bad!r} ({type(bad).__name__}) at index {place}. "
+                     f"{hint}")
 
 
 def check_mode(mode, modes, owner: str):
@@ -190,7 +193,8 @@ def batches(data, owner, steps: int | None = None, batch_size: int | None = None
         for x, _, _ in itertools.islice(found, steps):
             leaves = tree.flatten(x)
             if len(leaves) != 1:
-                raise ValueError(f"{called(owner)}: adapt takes one array at a time; the data gives {len(leaves)} together.")
+                raise ValueError(f"{called(owner)}: adapt takes one array at a time; the data gives {len(leaves)} "
+                                 "together.")
             yield leaves[0]
 
 

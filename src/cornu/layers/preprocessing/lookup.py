@@ -57,14 +57,15 @@ class _Tally:
 class Lookup(Adaptable, HostLayer):
     """Base of the layers with a vocabulary.
 
-    The indices are, in this order: 0 for the mask token where there is one (and `output_mode` is "int"), those of unknown
-    tokens, and those of the vocabulary.
+    The indices are, in this order: 0 for the mask token where there is one (and `output_mode` is "int"), those of
+    unknown tokens, and those of the vocabulary.
     """
 
     vocabulary = None  # kept as `_vocabulary`; see `_config_value`
 
-    def __init__(self, invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse, pad_to_max_tokens,
-                 vocabulary, idf_weights, oov_method="floormod", salt=None, vocabulary_size=None, **kwargs):
+    def __init__(self, invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse,
+                 pad_to_max_tokens, vocabulary, idf_weights, oov_method="floormod", salt=None, vocabulary_size=None,
+                 **kwargs):
         super().__init__(**kwargs)
         owner = type(self).__name__
         self.output_mode, self.sparse = check_mode(output_mode, MODES, owner), refuse_sparse(sparse, owner)
@@ -84,7 +85,8 @@ class Lookup(Adaptable, HostLayer):
             raise ValueError(f"{owner}: idf_weights are used with output_mode='tf_idf' only; it is {output_mode!r}.")
         if mask_token is not None and mask_token == oov_token:
             raise ValueError(f"{owner}: mask_token and oov_token are the same: {mask_token!r}.")
-        self.idf_weights, self._vocabulary, self._idf, self._told_size, self._frozen = idf_weights, None, None, vocabulary_size, None
+        self.idf_weights, self._told_size = idf_weights, vocabulary_size
+        self._vocabulary = self._idf = self._frozen = None
         self._given = vocabulary is not None
         if vocabulary is not None:
             self.set_vocabulary(vocabulary, idf_weights)
@@ -110,9 +112,9 @@ class Lookup(Adaptable, HostLayer):
     def refuse_path(config: dict, owner: str) -> None:
         """Raise ValueError where a config names a file to read: it may come from a stranger."""
         if isinstance(config.get("vocabulary"), str):
-            raise ValueError(f"{owner}: the config names the file {config['vocabulary']!r} as vocabulary; files that a config "
-                             "names are not opened.\nPass vocabulary=... to the constructor, or save the layer with its "
-                             "words.")
+            raise ValueError(f"{owner}: the config names the file {config['vocabulary']!r} as vocabulary; files that a "
+                             "config names are not opened.\nPass vocabulary=... to the constructor, or save the layer "
+                             "with its words.")
 
     # the vocabulary --------------------------------------------------------------------------------------------------
 
@@ -143,11 +145,12 @@ class Lookup(Adaptable, HostLayer):
         """Set the tokens, from the most frequent one on.
 
         Args:
-            vocabulary: tokens (with the mask and unknown tokens first, or without them), or the path of a text file with
-                one on each line.
+            vocabulary: tokens (with the mask and unknown tokens first, or without them), or the path of a text file
+                with one on each line.
             idf_weights: the weight of each token, with output_mode "tf_idf".
 
-        Raises ValueError for repeated tokens, more than `max_tokens`, a file that is missing or too large, or an address.
+        Raises ValueError for repeated tokens, more than `max_tokens`, a file that is missing or too large, or an
+        address.
         """
         if isinstance(vocabulary, (str, os.PathLike)):
             vocabulary = self._read_file(vocabulary)
@@ -156,8 +159,8 @@ class Lookup(Adaptable, HostLayer):
             raise ValueError(f"{called(self)}: the vocabulary is empty.")
         special = [self.mask_token] * (self.mask_token is not None) + [self.oov_token] * self.num_oov_indices
         known = tokens.tolist() if isinstance(tokens, np.ndarray) else tokens
-        skipped = next((len(s) for s in (special, special[self.mask_token is not None:] if not self._first_oov else special)
-                        if s and known[:len(s)] == s), 0)
+        heads = [special] if self._first_oov else [special, special[self.mask_token is not None:]]
+        skipped = next((len(head) for head in heads if head and known[:len(head)] == head), 0)
         tokens, known = tokens[skipped:], known[skipped:]
         self._check_tokens(known, special)
         if self.output_mode == "tf_idf":
@@ -177,22 +180,23 @@ class Lookup(Adaptable, HostLayer):
     def _check_tokens(self, known: list, special: list) -> None:
         if len(set(known)) < len(known):
             twice = [t for t, n in collections.Counter(known).most_common(3) if n > 1]
-            raise ValueError(f"{called(self)}: the vocabulary has tokens more than once: {', '.join(map(repr, twice))}. Each "
+            raise ValueError(f"{called(self)}: the vocabulary has tokens more than once: "
+                             f"{', '.join(map(repr, twice))}. Each "
                              "token stands for one index; remove the others.")
         if self.mask_token is not None and self.mask_token in set(known) or (
                 self.oov_token is not None and self.invert and self.oov_token in set(known)):
-            raise ValueError(f"{called(self)}: the vocabulary holds a token of special meaning. Leave {special} out, or put "
-                             "them first, in this order.")
+            raise ValueError(f"{called(self)}: the vocabulary holds a token of special meaning. Leave {special} out, "
+                             "or put them first, in this order.")
         size = self._first_token + len(known)
         if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(f"{called(self)}: the vocabulary has {size} tokens, the mask and unknown ones among them, but "
-                             f"max_tokens is {self.max_tokens}.")
+            raise ValueError(f"{called(self)}: the vocabulary has {size} tokens, the mask and unknown ones among them, "
+                             f"but max_tokens is {self.max_tokens}.")
 
     def _set(self, tokens, idf=None, whole_idf=None) -> None:
         size = self._first_token + len(tokens)
         if self._frozen is not None and size != self._frozen:
-            raise RuntimeError(f"{called(self)}: a model was built for {self._frozen} indices; {size} do not fit. Adapt before "
-                               "the model is built, or pad to max_tokens.")
+            raise RuntimeError(f"{called(self)}: a model was built for {self._frozen} indices; {size} do not fit. "
+                               "Adapt before the model is built, or pad to max_tokens.")
         self._vocabulary = _Vocabulary(tokens, self._first_token)
         if self.output_mode == "tf_idf":
             if whole_idf is None:
@@ -204,15 +208,15 @@ class Lookup(Adaptable, HostLayer):
     def _read_file(self, path) -> list:
         shown = os.fspath(path)
         if "://" in shown:
-            raise ValueError(f"{called(self)}: the vocabulary {shown!r} is an address; nothing is fetched from the network. "
-                             "Download the file (cornu.utils.get_file) and pass its path.")
+            raise ValueError(f"{called(self)}: the vocabulary {shown!r} is an address; nothing is fetched from the "
+                             "network. Download the file (cornu.utils.get_file) and pass its path.")
         if not os.path.exists(shown):
             raise ValueError(f"{called(self)}: there is no vocabulary file {shown!r}.")
         if not os.path.isfile(shown):
             raise ValueError(f"{called(self)}: the vocabulary {shown!r} is no file.")
         if os.path.getsize(shown) > _LARGEST:
-            raise ValueError(f"{called(self)}: the vocabulary file {shown!r} has {os.path.getsize(shown):,} bytes; at most "
-                             f"{_LARGEST:,} are read.")
+            raise ValueError(f"{called(self)}: the vocabulary file {shown!r} has {os.path.getsize(shown):,} bytes; at "
+                             f"most {_LARGEST:,} are read.")
         with open(shown, "rb") as file:
             return self._lines(file.read(), shown)
 
@@ -269,8 +273,8 @@ class Lookup(Adaptable, HostLayer):
 
     def _check_adaptable(self):
         if self._given:
-            raise ValueError(f"{called(self)} has a vocabulary that was given, so it cannot be adapted. Leave `vocabulary` "
-                             "out to learn it from data.")
+            raise ValueError(f"{called(self)} has a vocabulary that was given, so it cannot be adapted. Leave "
+                             "`vocabulary` out to learn it from data.")
 
     def reset_state(self) -> None:
         """Forget the tokens that were counted; the vocabulary stays until `finalize_state`."""
@@ -332,7 +336,8 @@ class Lookup(Adaptable, HostLayer):
         missing = np.flatnonzero(ids == -1)
         if not len(missing):
             return ids
-        tokens = keys[missing] if isinstance(keys, np.ndarray) else np.fromiter((keys[i] for i in missing), object, len(missing))
+        tokens = keys[missing] if isinstance(keys, np.ndarray) else np.fromiter((keys[i] for i in missing), object,
+                                                                                len(missing))
         if self.mask_token is not None:
             masked = tokens == self.mask_token
             ids[missing[masked]] = 0 if self.output_mode == "int" else -2
@@ -340,8 +345,8 @@ class Lookup(Adaptable, HostLayer):
         if not len(missing):
             return ids
         if not self.num_oov_indices:
-            raise ValueError(f"{called(self)}: {tokens[0]!r} is not in the vocabulary, and with num_oov_indices=0 there is no "
-                             "index for unknown tokens.")
+            raise ValueError(f"{called(self)}: {tokens[0]!r} is not in the vocabulary, and with num_oov_indices=0 "
+                             "there is no index for unknown tokens.")
         ids[missing] = self._first_oov + (0 if self.num_oov_indices == 1 else self._bins(tokens))
         return ids
 
@@ -395,15 +400,15 @@ class StringLookup(Lookup):
     _text = True
 
     def __init__(self, max_tokens=None, num_oov_indices=1, mask_token=None, oov_token="[UNK]", vocabulary=None,
-                 idf_weights=None, invert=False, output_mode="int", pad_to_max_tokens=False, sparse=False, encoding="utf-8",
-                 name=None, salt=None, **kwargs):
+                 idf_weights=None, invert=False, output_mode="int", pad_to_max_tokens=False, sparse=False,
+                 encoding="utf-8", name=None, salt=None, **kwargs):
         try:
             "".encode(encoding)
         except (LookupError, TypeError):
             raise ValueError(f"{type(self).__name__}: there is no encoding {encoding!r}.") from None
         self.__dict__["encoding"] = encoding
-        super().__init__(invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse, pad_to_max_tokens,
-                         vocabulary, idf_weights, name=name, salt=salt, **kwargs)
+        super().__init__(invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse,
+                         pad_to_max_tokens, vocabulary, idf_weights, name=name, salt=salt, **kwargs)
 
     def _standard_tokens(self, tokens) -> list:
         array = host_array(list(tokens) if isinstance(tokens, (tuple, set)) else tokens, self)
@@ -438,8 +443,8 @@ class IntegerLookup(Lookup):
         oov_method: how unknown integers share several indices: "floormod" (their remainder) or "farmhash".
         salt: one integer or two, for "farmhash".
 
-    On the host all 64 bits count. Raises ValueError for repeated integers, when it has no vocabulary, and for values that
-    are no integers.
+    On the host all 64 bits count. Raises ValueError for repeated integers, when it has no vocabulary, and for values
+    that are no integers.
 
     >>> IntegerLookup(vocabulary=[12, 2**40])([2**40, 7])
     Array([2, 0], dtype=int32)
@@ -451,15 +456,17 @@ class IntegerLookup(Lookup):
                  vocabulary_dtype="int64", idf_weights=None, invert=False, output_mode="int", sparse=False,
                  pad_to_max_tokens=False, oov_method="floormod", salt=None, name=None, **kwargs):
         if vocabulary_dtype != "int64":
-            raise ValueError(f"IntegerLookup: argument `vocabulary_dtype` must be 'int64'. Received: {vocabulary_dtype!r}")
+            raise ValueError(f"IntegerLookup: argument `vocabulary_dtype` must be 'int64'. Received: "
+                             f"{vocabulary_dtype!r}")
         for told, token in (("mask_token", mask_token), ("oov_token", oov_token)):
             if token is not None and not isinstance(token, (int, np.integer)):
                 raise ValueError(f"IntegerLookup: argument `{told}` must be an integer. Received: {token!r}")
         if salt is not None and oov_method != "farmhash":
             raise ValueError(f"IntegerLookup: a `salt` is for oov_method='farmhash'; it is {oov_method!r}.")
         self.__dict__["vocabulary_dtype"] = vocabulary_dtype
-        super().__init__(invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse, pad_to_max_tokens,
-                         vocabulary, idf_weights, oov_method=oov_method, salt=salt, name=name, **kwargs)
+        super().__init__(invert, max_tokens, num_oov_indices, mask_token, oov_token, output_mode, sparse,
+                         pad_to_max_tokens, vocabulary, idf_weights, oov_method=oov_method, salt=salt, name=name,
+                         **kwargs)
 
     def _standard_tokens(self, tokens) -> np.ndarray:
         array = host_array(list(tokens) if isinstance(tokens, (tuple, set)) else tokens, self)

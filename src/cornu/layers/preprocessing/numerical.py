@@ -51,7 +51,8 @@ def _factors(name: str, value):
     try:
         np.asarray(value, "float32")
     except (TypeError, ValueError):
-        raise ValueError(f"Rescaling: argument `{name}` must be a number or a list of them. Received: {value!r}") from None
+        raise ValueError(f"Rescaling: argument `{name}` must be a number or a list of them. "
+                         f"Received: {value!r}") from None
     return value
 
 
@@ -99,7 +100,8 @@ class Normalization(Adaptable, Layer):
     def build(self, input_shape):
         rank = len(input_shape)
         if any(not -rank <= a < rank for a in self.axis):
-            raise ValueError(f"{called(self)}: axis={self.axis} is out of range for inputs of shape {tuple(input_shape)}.")
+            raise ValueError(f"{called(self)}: axis={self.axis} is out of range for inputs of shape "
+                             f"{tuple(input_shape)}.")
         self._kept = tuple(sorted(a % rank for a in self.axis))
         if any(input_shape[a] is None for a in self._kept):
             raise ValueError(f"{called(self)}: the sizes along axis={self.axis} must be known; the input has shape "
@@ -110,7 +112,8 @@ class Normalization(Adaptable, Layer):
         if self.input_mean is None:
             self.adapt_mean = self.add_weight(shape, "zeros", trainable=False, name="mean")
             self.adapt_variance = self.add_weight(shape, "ones", trainable=False, name="variance")
-            self.count = self.add_weight((), "zeros", dtype="int32", trainable=False, name="count")  # Keras's files have it
+            self.count = self.add_weight((), "zeros", dtype="int32", trainable=False,
+                                         name="count")  # Keras's files have it
         else:
             try:
                 self._given = [np.broadcast_to(np.asarray(v, "float32"), shape)
@@ -156,13 +159,14 @@ class Normalization(Adaptable, Layer):
         if not self.built:
             self.build(data.shape)
             if data.ndim == 1 and self._kept:
-                warnings.warn(f"{called(self)}: the data has shape {data.shape}, so with axis={self.axis} each value is a "
-                              "feature of its own, with variance 0. Pass axis=None, or data of shape (samples, 1).",
+                warnings.warn(f"{called(self)}: the data has shape {data.shape}, so with axis={self.axis} each value "
+                              "is a feature of its own, with variance 0. Pass axis=None, or data of shape (samples, "
+                              "1).",
                               stacklevel=4)
         if data.ndim != len(self._broadcast) or any(
                 data.shape[a] != self._broadcast[a] for a in self._kept):
-            raise ValueError(f"{called(self)}: data of shape {data.shape} does not fit the shape {self._broadcast} that it "
-                             "was built for.")
+            raise ValueError(f"{called(self)}: data of shape {data.shape} does not fit the shape {self._broadcast} "
+                             "that it was built for.")
         samples = int(np.prod([data.shape[a] for a in self._reduced]))
         if not samples:
             return
@@ -192,20 +196,22 @@ class Normalization(Adaptable, Layer):
 
     def _warn_unless_adapted(self) -> None:
         if not self._adapted and not self._learnt():
-            warnings.warn(f"{called(self)} is not adapted yet, so it changes nothing. Call adapt(data) first.", stacklevel=4)
+            warnings.warn(f"{called(self)} is not adapted yet, so it changes nothing. Call adapt(data) first.",
+                          stacklevel=4)
 
     def check_ready(self) -> None:
         """Raise ValueError before training where nothing was learnt yet."""
         if not self._adapted and not self._learnt():
-            raise ValueError(f"{called(self)} is not adapted yet, so it would change nothing. Call adapt(data) on it before "
-                             "fit, or pass mean and variance.")
+            raise ValueError(f"{called(self)} is not adapted yet, so it would change nothing. Call adapt(data) on it "
+                             "before fit, or pass mean and variance.")
 
 
 class Discretization(Adaptable, Layer):
     """Numbers as the indices of the bins they fall into, or as encodings of these indices.
 
     Args:
-        bin_boundaries: where a bin ends and the next one begins: `[0., 1.]` gives the bins below 0, [0, 1), and from 1 on.
+        bin_boundaries: where a bin ends and the next one begins: `[0., 1.]` gives the bins below 0, [0, 1), and from 1
+            on.
         num_bins: how many bins `adapt` makes, of about as many values each; instead of `bin_boundaries`.
         epsilon: the share of the values by which a boundary may be off; smaller is slower and more exact.
         output_mode: "int", "one_hot", or "multi_hot" or "count" over the last axis.
@@ -239,7 +245,8 @@ class Discretization(Adaptable, Layer):
         except (TypeError, ValueError):
             values = np.array([np.nan])
         if np.isnan(values).any() or (np.diff(values) < 0).any():
-            raise ValueError(f"Discretization: argument `bin_boundaries` must be numbers that rise. Received: {boundaries!r:.80}")
+            raise ValueError(f"Discretization: argument `bin_boundaries` must be numbers that rise. Received: "
+                             f"{boundaries!r:.80}")
         return [b.item() if hasattr(b, "item") else b for b in boundaries]
 
     @classmethod
@@ -252,7 +259,8 @@ class Discretization(Adaptable, Layer):
     def call(self, inputs):
         if self.bin_boundaries is None:
             raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) first, or pass bin_boundaries.")
-        bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), jnp.asarray(inputs, "float32"), side="right")
+        bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), jnp.asarray(inputs, "float32"),
+                                side="right")
         return bins.astype("int32") if self.output_mode == "int" else encode_traced(
             bins, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype)
 
@@ -295,11 +303,12 @@ class Discretization(Adaptable, Layer):
     def check_ready(self) -> None:
         """Raise ValueError before training where there are no bins yet."""
         if self.bin_boundaries is None:
-            raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) on it before fit, or pass bin_boundaries.")
+            raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) on it before fit, or pass "
+                             "bin_boundaries.")
 
 
 def _thinned(summary: np.ndarray, share: float) -> np.ndarray:
-    """A summary with one value for every share of the weight, by interpolation; a summary that is short stays as it is."""
+    """A summary with one value for every share of the weight, by interpolation; a short one stays as it is."""
     values, weights = summary
     if len(values) * share < 1:
         return summary
@@ -312,6 +321,6 @@ def _thinned(summary: np.ndarray, share: float) -> np.ndarray:
 def _numbers(data, layer) -> np.ndarray:
     array = host_array(data, layer)
     if is_text(array) or array.dtype.kind not in "biuf" and array.dtype.name not in ("bfloat16", "float16"):
-        raise ValueError(f"{called(layer)} takes numbers; the data has dtype {array.dtype}. For strings there are StringLookup, "
-                         "Hashing and TextVectorization.")
+        raise ValueError(f"{called(layer)} takes numbers; the data has dtype {array.dtype}. For strings there are "
+                         "StringLookup, Hashing and TextVectorization.")
     return array

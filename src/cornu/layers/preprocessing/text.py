@@ -1,7 +1,7 @@
 """Texts as sequences of word indices, or as bags of words.
 
-A whole batch is handled as one byte string, its texts joined by a byte that UTF-8 never uses: lower case, punctuation and
-words are each one pass over it, at C's speed.
+A whole batch is handled as one byte string, its texts joined by a byte that UTF-8 never uses: lower case, punctuation
+and words are each one pass over it, at C's speed.
 """
 
 import itertools
@@ -12,8 +12,8 @@ import numpy as np
 from cornu import check, registry
 from cornu.data import aligned
 from cornu.layers.parts import called
-from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, encode, fill_rows, host_array, is_text,
-                                             refuse_sparse, strings_of)
+from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, encode, fill_rows, host_array,
+                                             is_text, refuse_sparse, strings_of)
 from cornu.layers.preprocessing.lookup import StringLookup
 
 _END, _AT_END = b"\xff", -9  # what stands between texts, and its index
@@ -31,7 +31,8 @@ class TextVectorization(Adaptable, HostLayer):
         max_tokens: the most indices there may be, those of padding and unknown words among them.
         standardize: "lower_and_strip_punctuation" (of ASCII, as Keras does), "lower", "strip_punctuation", None, or a
             function from an array of strings to another.
-        split: "whitespace", "character", None (a text is one word), or a function from an array of strings to lists of them.
+        split: "whitespace", "character", None (a text is one word), or a function from an array of strings to lists of
+            them.
         ngrams: an integer n for runs of 1 to n words, or a tuple of the lengths of runs; joined by spaces.
         output_mode: "int" (padded with 0), "multi_hot", "count" or "tf_idf" (one row for each text), or "one_hot".
         output_sequence_length: to how many words texts are cut or padded; the longest of the batch if None.
@@ -41,8 +42,8 @@ class TextVectorization(Adaptable, HostLayer):
         sparse, ragged: must be False: tensors are dense.
         encoding: of texts given as bytes, and of the vocabulary's file.
 
-    Input shape: (batch,) or (batch, 1). Output shape: (batch, words), or (batch, indices) for encodings. Raises ValueError
-    where it has no vocabulary, and for what is no text.
+    Input shape: (batch,) or (batch, 1). Output shape: (batch, words), or (batch, indices) for encodings. Raises
+    ValueError where it has no vocabulary, and for what is no text.
 
     >>> layer = TextVectorization()
     >>> layer.adapt(["The cat.", "the dog"])
@@ -52,28 +53,32 @@ class TextVectorization(Adaptable, HostLayer):
     """
 
     def __init__(self, max_tokens=None, standardize="lower_and_strip_punctuation", split="whitespace", ngrams=None,
-                 output_mode="int", output_sequence_length=None, pad_to_max_tokens=False, vocabulary=None, idf_weights=None,
-                 sparse=False, ragged=False, encoding="utf-8", name=None, vocabulary_size=None, **kwargs):
+                 output_mode="int", output_sequence_length=None, pad_to_max_tokens=False, vocabulary=None,
+                 idf_weights=None, sparse=False, ragged=False, encoding="utf-8", name=None, vocabulary_size=None,
+                 **kwargs):
         super().__init__(name=name, **kwargs)
         owner = "TextVectorization"
         standardize, split = (registry.deserialize(f) if isinstance(f, dict) else f for f in (standardize, split))
-        for told, value, names in (("standardize", standardize, tuple(_STANDARDIZE)), ("split", split, ("whitespace", "character"))):
+        for told, value, names in (("standardize", standardize, tuple(_STANDARDIZE)),
+                                   ("split", split, ("whitespace", "character"))):
             if value is not None and not callable(value):
                 check.one_of(told, value, (*names, None), owner)
         self.output_mode, self.sparse = check_mode(output_mode, MODES, owner), refuse_sparse(sparse, owner)
         if ragged:
-            raise ValueError(f"{owner}: ragged=True is not supported: tensors are dense here. Leave it out; texts are padded "
-                             "with 0, and an Embedding with mask_zero=True skips that.")
+            raise ValueError(f"{owner}: ragged=True is not supported: tensors are dense here. Leave it out; texts are "
+                             "padded with 0, and an Embedding with mask_zero=True skips that.")
         if output_sequence_length is not None:
             check.positive("output_sequence_length", output_sequence_length, owner)
             if output_mode != "int":
-                raise ValueError(f"{owner}: output_sequence_length is used with output_mode='int' only; it is {output_mode!r}.")
+                raise ValueError(f"{owner}: output_sequence_length is used with output_mode='int' only; it is "
+                                 f"{output_mode!r}.")
         self.standardize, self.split, self.ragged = standardize, split, False
         self.ngrams = _runs(ngrams)
         self.output_sequence_length, self.encoding = output_sequence_length, encoding
         self._lookup_layer = StringLookup(  # its name is part of Keras's files
-            max_tokens=max_tokens, vocabulary=vocabulary, idf_weights=idf_weights, mask_token="", output_mode=output_mode,
-            pad_to_max_tokens=pad_to_max_tokens, encoding=encoding, vocabulary_size=vocabulary_size, dtype=self.dtype_policy)
+            max_tokens=max_tokens, vocabulary=vocabulary, idf_weights=idf_weights, mask_token="",
+            output_mode=output_mode, pad_to_max_tokens=pad_to_max_tokens, encoding=encoding,
+            vocabulary_size=vocabulary_size, dtype=self.dtype_policy)
         self.max_tokens, self.pad_to_max_tokens, self.idf_weights = max_tokens, pad_to_max_tokens, idf_weights
 
     vocabulary = None  # kept by the lookup; see `_config_value`
@@ -174,8 +179,8 @@ class TextVectorization(Adaptable, HostLayer):
         if len(shape) < 2:
             return tuple(shape)
         if shape[-1] != 1:
-            raise ValueError(f"{called(self)}: texts are given one by one, as (batch,) or (batch, 1); the input has shape "
-                             f"{tuple(shape)}. Join them, or use split=None.")
+            raise ValueError(f"{called(self)}: texts are given one by one, as (batch,) or (batch, 1); the input has "
+                             f"shape {tuple(shape)}. Join them, or use split=None.")
         return tuple(shape[:-1])
 
     def _flat(self, texts: np.ndarray) -> list:
@@ -255,18 +260,22 @@ class TextVectorization(Adaptable, HostLayer):
         if self.split == "character":
             return [[c.encode("utf-8", "surrogatepass") for c in t] for t in texts]
         rows = self._returned("split", texts, self._applied(self.split, texts))
-        return [[_text(w).encode("utf-8", "surrogatepass") for w in (row if not isinstance(row, str) else [row])] for row in rows]
+        return [[_text(w).encode("utf-8", "surrogatepass") for w in (row if not isinstance(row, str) else [row])]
+                for row in rows]
 
     def _applied(self, function, texts: list):
         result = function(np.array(texts, dtype=str))
-        return result.to_list() if hasattr(result, "to_list") else result.numpy() if hasattr(result, "numpy") else result
+        for name in ("to_list", "numpy"):  # TensorFlow's tensors, ragged ones too
+            if hasattr(result, name):
+                return getattr(result, name)()
+        return result
 
     def _returned(self, told: str, texts: list, result) -> list:
         """What a user's function gave, one part for each text."""
         parts = list(result) if np.ndim(result) or isinstance(result, (list, tuple)) else [result]
         if len(parts) != len(texts):
-            raise ValueError(f"{called(self)}: the `{told}` function was given {len(texts)} texts and returned {len(parts)} "
-                             "parts. It takes an array of strings, and returns one part for each.")
+            raise ValueError(f"{called(self)}: the `{told}` function was given {len(texts)} texts and returned "
+                             f"{len(parts)} parts. It takes an array of strings, and returns one part for each.")
         return [_text(p) for p in parts] if told == "standardize" else parts
 
     @property
@@ -284,7 +293,8 @@ class _Shape:
 def _runs(ngrams):
     """The argument `ngrams`, checked."""
     sizes = ngrams if isinstance(ngrams, (list, tuple)) else () if ngrams is None else (ngrams,)
-    if (ngrams is not None and not sizes) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes):
+    if (ngrams is not None and not sizes) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0
+                                                     for n in sizes):
         raise ValueError("TextVectorization: argument `ngrams` must be None, an integer > 0, or a tuple of them. "
                          f"Received: {ngrams!r}")
     return tuple(ngrams) if isinstance(ngrams, list) else ngrams
