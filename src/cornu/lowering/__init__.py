@@ -2,8 +2,9 @@
 
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from cornu.lowering.dispatch import steps_at_once
-from cornu.lowering.memory import free_memory, total_memory
-from cornu.lowering.platform import (calls_back, compiler_options, current_platform, island, lowering_for, materialized, options_for,
-                                     prepare_cpu)
+from cornu.lowering.platform import (
+    calls_back, compiler_options, current_platform, island, lowering_for, materialized, options_for
+)
+from cornu.lowering.memory import free_memory, one_heap, prepare_cpu, total_memory
 from cornu.lowering.pooling import average_pool, max_pool
 from cornu.lowering.reduction import affine, bias_add, moments, sum_leading

@@ -1,10 +1,8 @@
-"""What depends on where a program runs: the platform, XLA's options for it, its memory, and borders between fusions."""
+"""What depends on where a program runs: the platform, XLA's options for it, and borders between fusions."""
 
 import contextlib
 import contextvars
 import functools
-import os
-import sys
 
 import jax
 import jaxlib
@@ -111,31 +109,6 @@ def _takes(name: str, value: str) -> bool:
             jax.jit(lambda x: x + 1, compiler_options={name: value}).lower(0.0).compile()
         return True
     except Exception:  # JaxRuntimeError; the name of its class has changed between releases
-        return False
-
-
-@functools.cache
-def prepare_cpu() -> bool:
-    """Keep freed memory in the process where the CPU computes, once; returns whether something was set.
-
-    XLA:CPU takes its temporary buffers anew for every execution; glibc gives large ones back to the system each time,
-    and the page faults cost up to half of a training step (MNIST's CNN: 59 ms of processor time a step without, 33
-    with). On Linux with glibc this sets M_MMAP_MAX = 0 (no buffer is a mapping of its own), M_TRIM_THRESHOLD and
-    M_TOP_PAD (the heap grows in large steps and does not shrink) and M_ARENA_MAX = 1. It holds for the whole process,
-    and freed memory stays with it: 722 MB resident for that CNN against 384. CORNU_MALLOC=0 in the environment
-    switches it off.
-    """
-    if os.environ.get("CORNU_MALLOC", "1") == "0" or not sys.platform.startswith("linux") or not on_cpu():
-        return False
-    import ctypes
-
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.gnu_get_libc_version  # absent from musl, where mallopt does nothing
-        trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
-        settings = ((mmap_max, 0), (trim_threshold, 2**31 - 1), (arena_max, 1), (top_pad, 64 << 20))
-        return all([libc.mallopt(name, value) == 1 for name, value in settings])
-    except (OSError, AttributeError):
         return False
 
 
