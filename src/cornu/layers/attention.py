@@ -1,5 +1,6 @@
 """Attention: Luong's and Bahdanau's over given vectors, and the many-headed layers of the transformer."""
 
+import itertools
 import math
 
 import jax
@@ -10,6 +11,7 @@ from cornu.layers.dense import EinsumDense
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.regularization import Dropout
+from cornu.lowering import bias_add, on_cpu, product
 from cornu.ops.nn_sequence import attention_mask_of, dot_product_attention, scored_attention
 from cornu.random import SeedGenerator, dropout
 
@@ -172,6 +174,23 @@ class _HeadAttention(Parted):
         self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         self._output_dense = self._dense("attention_output", (*query_shape[:-1], heads, value_size), output, bound=2)
 
+    def _projected(self, query, key, value) -> list:
+        """The three projections; of one array on the CPU as one product, 1.1 ms for three of 0.4 (2048 x 128)."""
+        dense = (self._query_dense, self._key_dense, self._value_dense)
+        if not (query is key is value and on_cpu() and self._part_regularizer() is None
+                and all(type(layer) is EinsumDense for layer in dense)):
+            return [layer(x) for layer, x in zip(dense, (query, key, value))]
+        shapes = [layer.kernel.shape[1:] for layer in dense]
+
+        def joined(weights):
+            return jnp.concatenate([w.value.reshape((*w.shape[:w.ndim - 2], -1)) for w in weights], -1)
+
+        x = product(query, joined([layer.kernel for layer in dense]))
+        if self.use_bias:
+            x = bias_add(x, joined([layer.bias for layer in dense]))
+        ends = list(itertools.accumulate(map(math.prod, shapes)))
+        return [part.reshape((*x.shape[:-1], *shape)) for part, shape in zip(jnp.split(x, ends[:-1], -1), shapes)]
+
     def _attend(self, query, key, value, mask, training, with_scores):
         """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, the scores."""
         if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
@@ -259,8 +278,7 @@ class MultiHeadAttention(_HeadAttention):
         mask = attention_mask_of(
             math.prod(queries), math.prod(keys), None, value_mask, key_mask, use_causal_mask, self.sliding_window)
         mask = self._joined(mask, attention_mask, (query.shape[0], *free), queries, keys)
-        parts = (self._flat(dense(x)) for dense, x in
-                 ((self._query_dense, query), (self._key_dense, key), (self._value_dense, value)))
+        parts = map(self._flat, self._projected(query, key, value))
         result, scores = self._attend(*parts, mask, training, return_attention_scores)
         order = [0, *self._free, *self._axes]
         result = result.reshape((query.shape[0], *free, *queries, *result.shape[2:]))
@@ -340,8 +358,7 @@ class GroupedQueryAttention(_HeadAttention):
             given = attention_mask.astype(bool).reshape(
                 (*attention_mask.shape[:-2], *(1,) * (4 - attention_mask.ndim), *attention_mask.shape[-2:]))
             mask = given if mask is None else mask & given
-        result, scores = self._attend(self._query_dense(query), self._key_dense(key), self._value_dense(value), mask,
-                                      training, return_attention_scores)
+        result, scores = self._attend(*self._projected(query, key, value), mask, training, return_attention_scores)
         output = self._finish(result, query)
         return (output, scores) if return_attention_scores else output
 

@@ -7,7 +7,7 @@ import numpy as np
 from cornu import activations, check, dtypes
 from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
-from cornu.lowering import bias_add
+from cornu.lowering import bias_add, einsum_product, product
 from cornu.ops.equations import einsum_shapes
 
 
@@ -49,7 +49,7 @@ class Dense(Parted):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: dim})
 
     def call(self, inputs, training=None):
-        x = jnp.matmul(inputs, self.kernel.value)
+        x = product(inputs, self.kernel.value)
         if self.bias is not None:
             x = bias_add(x, self.bias.value)
         return self.activation(x)
@@ -90,7 +90,7 @@ class EinsumDense(Parted):
         self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
 
     def call(self, inputs, training=None):
-        x = jnp.einsum(self.equation, inputs, self.kernel.value)
+        x = einsum_product(self.equation, inputs, self.kernel.value)
         if self.bias is not None:
             x = bias_add(x, self.bias.value)
         return self.activation(x)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu.ops.kit import inexact, integers, public, unary
 from cornu.symbolic import op
@@ -40,7 +41,11 @@ def elu(x, alpha=1.0):
 @op
 def gelu(x, approximate=True):
     """x P(X <= x) for a standard normal X, or its approximation by tanh (Hendrycks and Gimpel 2016)."""
-    return jax.nn.gelu(inexact(x), approximate)
+    x = inexact(x)
+    if approximate:
+        return jax.nn.gelu(x, True)
+    # By erf: XLA:CPU computes both branches of the erfc in jax.nn.gelu (2048 x 512 with the gradient: 1.0 ms, not 1.4).
+    return 0.5 * x * (1 + jax.lax.erf(x * np.asarray(0.5**0.5, x.dtype)))
 
 
 @op

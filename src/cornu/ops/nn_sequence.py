@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cornu import check
 from cornu.config import is_flash_attention_enabled
+from cornu.lowering import keys_first_attention, on_cpu
 from cornu.ops.kit import inexact, public, tensor
 from cornu.symbolic import op
 
@@ -168,8 +169,20 @@ def dot_product_attention(query, key, value, bias=None, mask=None, scale=None, i
     if flash_attention and not on_gpu:
         raise ValueError("dot_product_attention: flash_attention=True needs an NVIDIA GPU; pass None to leave the "
                          f"choice to the platform. This one is {jax.default_backend()!r}.")
+    if on_cpu() and bias is None and dtype == jnp.float32 and query.shape[-1] == value.shape[-1]:
+        return _attention_on_cpu(query, key, value, mask, scale, is_causal)
     return jax.nn.dot_product_attention(query, key, value, bias, mask, scale=scale, is_causal=is_causal,
                                         implementation="cudnn" if flash and on_gpu else "xla")
+
+
+def _attention_on_cpu(query, key, value, mask, scale, is_causal):
+    repeats = query.shape[2] // key.shape[2]
+    if repeats > 1:
+        key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
+    if is_causal:
+        order = jnp.tri(query.shape[1], key.shape[1], dtype=bool)
+        mask = order if mask is None else mask & order
+    return keys_first_attention(query * (query.shape[-1] ** -0.5 if scale is None else scale), key, value, mask)
 
 
 def _capped_attention(query, key, value, bias, mask, scale, is_causal, cap):
