@@ -85,12 +85,21 @@ def _xla_input_gradient(g, w, geo):
 
 
 def _xla_kernel_gradient(x, g, geo):
-    w = jax.ShapeDtypeStruct((*geo.window, x.shape[-1], g.shape[-1]), g.dtype)
+    """A convolution whose batch are the input's channels, whose channels are the batch, and whose window is `g`.
+
+    The two are turned over in islands, from memory: XLA would do it too, but compute all that made `x` anew in the
+    turned order (batch normalization and relu before a 64x32x32x16: 5.9 ms instead of 0.5).
+    """
     if any(o > n for o, n in zip(geo.out, geo.space)):
-        # With the output's gradient larger than the input XLA exchanges the two, reverses one of them and ends in a
-        # naive loop (615 ms against 14). Padding that is part of the input keeps it from that.
-        x, geo = _padded(x, geo)
-    return jax.linear_transpose(lambda w: _xla(x, w, geo), w)(g)[0]
+        x, geo = _padded(x, geo)  # XLA has a naive loop for a window that is larger than the input (615 ms against 14)
+    rank = len(geo.window)
+    x = island(lambda x: jnp.moveaxis(x, (0, -1), (-1, 0)))(x)
+    g = island(lambda g: jnp.moveaxis(g, 0, -2))(g)
+    ends = [(k - 1) * d + (o - 1) * s + 1 - n - low for k, d, o, s, n, (low, _) in
+            zip(geo.window, geo.dilation, geo.out, geo.strides, geo.space, geo.pads)]
+    pads = [(low, end) for (low, _), end in zip(geo.pads, ends)]
+    w = lax.conv_general_dilated(x, g, geo.dilation, pads, None, geo.strides, _numbers(rank, "channels_last"))
+    return jnp.moveaxis(w, 0, -2)
 
 
 def _padded(x, geo):
