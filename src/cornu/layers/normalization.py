@@ -13,7 +13,7 @@ from cornu.input_spec import InputSpec
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
-from cornu.lowering import affine, moments
+from cornu.lowering import affine, group_norm, layer_norm, moments, special
 
 
 def _wide(x):
@@ -217,11 +217,10 @@ class LayerNormalization(_Normalization):
         x = _wide(inputs)
         axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
         shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
+        if axes == (x.ndim - 1,) and self.gamma is not None and self.beta is not None and special(x, self.gamma.value):
+            return layer_norm(x, self.gamma.value, self.beta.value, self.epsilon).astype(inputs.dtype)
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
         mean = 0.0 if self.rms_scaling else mean
-        if axes == (x.ndim - 1,) and self.gamma is not None and self.beta is not None:
-            x = (x - mean) * jax.lax.rsqrt(variance + self.epsilon)
-            return affine(x, jnp.zeros_like(self.gamma.value), self.gamma.value, self.beta.value).astype(inputs.dtype)
         return self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape).astype(inputs.dtype)
 
 
@@ -265,6 +264,8 @@ class GroupNormalization(_Normalization):
     def call(self, inputs):
         x = _wide(inputs)
         axis = self.axis % x.ndim
+        if axis == x.ndim - 1 > 1 and self.gamma is not None and self.beta is not None and special(x, self.gamma.value):
+            return group_norm(x, self.gamma.value, self.beta.value, self.groups, self.epsilon).astype(inputs.dtype)
         size = x.shape[axis] // self.groups
         x = x.reshape((*x.shape[:axis], self.groups, size, *x.shape[axis + 1:]))
         axes = tuple(i for i in range(1, x.ndim) if i != axis)
