@@ -130,6 +130,34 @@ def test_gradients_are_finite(name, case):
 
 
 WITHOUT_GRADIENT = {"nextafter", "while_loop", "heaviside"}
+# Keras computes these on integers in integers, which convolves, normalizes and attends wrongly; here they become floats.
+FLOATS_HERE = {"conv", "depthwise_conv", "separable_conv", "conv_transpose", "fold", "layer_normalization",
+               "rms_normalization", "dot_product_attention", "image.sobel_edges", "image.ssim"}
+
+
+def dtypes_of(name, library, case, dtype):
+    """The dtypes of the results where the case's floats are of another dtype; None where it is refused."""
+    arrays, call = arrays_of(case)
+    structs = [jax.ShapeDtypeStruct(x.shape, dtype if x.dtype == np.float32 else x.dtype) for x in arrays]
+    try:
+        return [x.dtype for x in jax.tree.leaves(jax.eval_shape(lambda *v: call(find(name, library), v), *structs))]
+    except Exception:  # noqa: BLE001  whatever the reason
+        return None
+
+
+@pytest.mark.parametrize("dtype", ["float16", *(pytest.param(d, marks=pytest.mark.long) for d in (
+    "bfloat16", "int32", "uint8", "bool"))])
+def test_dtypes_of_every_operation_are_those_of_keras(dtype):
+    import keras
+
+    wrong = []
+    for name, case in (p.values for p in without("JK")):
+        ours, theirs = (dtypes_of(name, library, case, dtype) for library in (ops, keras.ops))
+        if ours != theirs and theirs is not None and not ("float" not in dtype and name in FLOATS_HERE):
+            wrong.append((name, ours, theirs))
+    assert not wrong
+
+
 KINDS = {"numpy": np.asarray, "jax": jnp.asarray, "list": lambda x: x.tolist(), "variable": Variable}
 
 
@@ -139,3 +167,14 @@ def test_every_kind_of_array_is_taken(name, kind):
     arrays, call = arrays_of(ROWS[name][0])
     expected = call(find(name), arrays)
     np.testing.assert_allclose(call(find(name), [KINDS[kind](x) for x in arrays]), expected, rtol=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name, case", without("J"))
+def test_every_operation_takes_jax_arrays_and_variables(name, case):
+    """As it takes NumPy's, with the same values and dtypes."""
+    arrays, call = arrays_of(case)
+    if arrays and not name.startswith("empty"):
+        expected = call(find(name), arrays)
+        assert_close(call(find(name), [jnp.asarray(x) for x in arrays]), expected)
+        assert_close(call(find(name), [Variable(x, dtype=x.dtype.name) for x in arrays]), expected)

@@ -103,6 +103,7 @@ def view_as_complex(x):
     if x.ndim < 1 or x.shape[-1] != 2:
         raise ValueError("view_as_complex: the last axis must have size 2 (real, imaginary). "
                          f"Received shape: {x.shape}")
+    x = x.astype(jnp.promote_types(x.dtype, "float32"))
     return jax.lax.complex(x[..., 0], x[..., 1])
 
 

@@ -104,8 +104,10 @@ def max_pool(inputs, pool_size, strides=None, padding="valid", data_format=None)
         padding: "valid" for none, "same" for as much as covers the whole input.
         data_format: "channels_last" or "channels_first"; the configured one for None.
     """
-    return pooling.max_pool(tensor(inputs), integers(pool_size), integers(strides), _padding("max_pool", padding),
-                            standardize_data_format(data_format))
+    inputs = tensor(inputs)
+    numbers = inputs.astype("uint8") if inputs.dtype == bool else inputs  # XLA's windows have no booleans
+    return pooling.max_pool(numbers, integers(pool_size), integers(strides), _padding("max_pool", padding),
+                            standardize_data_format(data_format)).astype(inputs.dtype)
 
 
 @op

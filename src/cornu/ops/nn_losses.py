@@ -91,6 +91,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
         raise ValueError("Argument `target` must have the shape of `output` without the axis of the classes. "
                          f"Received: target.shape={target.shape}, output.shape={output.shape}, axis={axis}")
     target, classes = target.astype("int32"), output.shape[axis]
+    output = output.astype(jnp.promote_types(output.dtype, "float32"))  # as in Keras, from 16 bits too
     _check_classes(target, classes)
     chosen = jnp.expand_dims(target, axis) == jnp.arange(classes).reshape(
         [-1 if i == axis % output.ndim else 1 for i in range(output.ndim)])
