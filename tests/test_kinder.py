@@ -101,7 +101,7 @@ def test_tracebacks_are_cut_to_the_users_frames_unless_told_otherwise():
     ("layers.GlobalAvgPool2D", "layers.GlobalAveragePooling2D"), ("layers.MaxPool1D", "layers.MaxPooling1D"),
     ("layers.Convolution2D", "layers.Conv2D"), ("models.Model", "Model"), ("models.Sequential", "Sequential"),
     ("Layer", "layers.Layer"), ("Input", "layers.Input"), ("InputSpec", "layers.InputSpec"), ("metrics.AUC", "metrics.AUC"),
-    ("losses.mse", "losses.mean_squared_error"), ("ops.nn.relu", "ops.relu"), ("ops.numpy.sum", "ops.sum"),
+    ("ops.nn.relu", "ops.relu"), ("ops.numpy.sum", "ops.sum"),
     ("utils.custom_object_scope", "saving.custom_object_scope"), ("initializers.glorot_uniform", "initializers.GlorotUniform")])
 def test_aliases(alias, name):
     def find(path):

@@ -26,14 +26,17 @@ class CompiledCalls:
         self._renew()
 
     def _renew(self) -> None:
-        self.state = structure["version"], structure["settings"]
+        self.state = self._now()
         self.allowed = is_compilable(self.model)
         self.variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
         self.seen, self.jitted = set(), {}
 
+    def _now(self) -> tuple:
+        return structure["version"], structure["settings"], self.model.run_eagerly
+
     def __call__(self, args: tuple, kwargs: dict):
         """The outputs; MISSING where the call must run layer by layer."""
-        if self.state != (structure["version"], structure["settings"]):
+        if self.state != self._now():
             self._renew()
         if not self.allowed or len(args) != 1 or kwargs and (len(kwargs) > 1 or "training" not in kwargs):
             return MISSING
@@ -61,7 +64,7 @@ class CompiledCalls:
         for output, mask in zip(tree.flatten(outputs), masks):
             if mask is not None:
                 output._keras_mask = mask
-        self.state = structure["version"], structure["settings"]  # tracing may have touched layers' attributes
+        self.state = self._now()  # tracing may have touched layers' attributes
         return outputs
 
     def _pure(self, training):
