@@ -52,6 +52,8 @@ CORE = [
     row("Embedding", dict(input_dim=7, output_dim=3, mask_zero=True), (2, 5), high=7),
     row("Embedding", dict(input_dim=7, output_dim=2, embeddings_initializer="normal", embeddings_regularizer="l2"),
         (3,), high=7),
+    row("ReversibleEmbedding", dict(input_dim=7, output_dim=3), (2, 5), high=7),
+    row("ReversibleEmbedding", dict(input_dim=7, output_dim=3, tie_weights=False, mask_zero=True), (2, 5), high=7),
     row("Identity", {}, (2, 3)),
     row("Masking", {}, (2, 5, 3)),
     row("Masking", dict(mask_value=1), (2, 5, 1), high=3, grad=False),

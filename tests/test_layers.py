@@ -323,6 +323,18 @@ def test_tokens_that_the_table_lacks_are_refused(tokens):
     assert np.isnan(jax.jit(lambda t: layer(t))(np.array(tokens))).any()
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"tie_weights": False}, {"logit_soft_cap": 0.5}, {"reverse_dtype": "bfloat16"}])
+def test_a_reversible_embedding_goes_back_as_in_keras(kwargs):
+    mine, theirs = (m.layers.ReversibleEmbedding(5, 4, **kwargs) for m in (cornu, keras))
+    mine.build(), theirs.build()
+    mine.set_weights(theirs.get_weights())
+    ours, expected = mine(X, reverse=True), theirs(X, reverse=True)
+    assert ours.dtype == expected.dtype == mine(cornu.Input((4,)), reverse=True).dtype
+    close(ours, expected, 1e-5)
+    with pytest.raises(ValueError, match="takes vectors of 4 values"):
+        mine(X[:, :3], reverse=True)
+
+
 def _readers():
     a, b = cornu.Input((2,), name="a"), cornu.Input((2,), name="b")
     total = cornu.layers.Add()([cornu.layers.Embedding(9, 3)(a), cornu.layers.Embedding(7, 3, name="words")(b)])
@@ -411,6 +423,24 @@ ERRORS = [  # how a layer is made, the shape it is called on, and what the error
     (of("EinsumDense", "abc,cd->abd", (5, 3)), (2, 4, 6), "axis 'b'.*4 in the input, but 5"),
     (of("EinsumDense", "ab,bc->ac", 3, bias_axes="x"), (2, 3), "bias_axes='x'"),
     (of("Embedding", 0, 3), (2,), "input_dim"),
+    *((of(name, **kwargs), (2, 3), "rank 4, received rank 2") for name, kwargs in (
+        ("Conv2D", dict(filters=1, kernel_size=1)), ("MaxPooling2D", {}), ("GlobalAveragePooling2D", {}),
+        ("ZeroPadding2D", {}), ("DepthwiseConv2D", dict(kernel_size=1)), ("AdaptiveMaxPooling2D", dict(output_size=1)))),
+    *((of(name, data_format="channels_middle", **kwargs), (2, 3, 3, 3), "data_format.*channels_middle") for name, kwargs in (
+        ("Conv2D", dict(filters=1, kernel_size=1)), ("SeparableConv2D", dict(filters=1, kernel_size=1)),
+        ("AveragePooling2D", dict(pool_size=1)), ("GlobalMaxPooling2D", {}), ("Cropping2D", {}), ("UpSampling2D", {}), ("Flatten", {}))),
+    *((of(name, **kwargs), (2, 3, 8, 3), "(?s)window of 4 does not fit into axis 1.*padding='same'") for name, kwargs in (
+        ("Conv2D", dict(filters=1, kernel_size=4)), ("SeparableConv2D", dict(filters=1, kernel_size=4)),
+        ("DepthwiseConv2D", dict(kernel_size=4)), ("MaxPooling2D", dict(pool_size=4)),
+        ("AveragePooling2D", dict(pool_size=4)))),
+    (of("Conv1D", 4, 3, dilation_rate=2), (2, 4, 3), "window of 5 does not fit into axis 1"),
+    (of("Conv2D", 4, 1, groups=2), (2, 3, 3, 3), "3 channels are not divisible by groups=2"),
+    (of("Conv2D", 5, 1, groups=2), (2, 3, 3, 4), "groups must divide filters"),
+    (of("Conv2D", 2, 0), (2, 3, 3, 4), "kernel_size.*> 0"),
+    (of("Conv2D", 2, (1, 2, 3)), (2, 3, 3, 4), "kernel_size.*2 of them"),
+    (of("Conv2D", 2, 1, padding="causal"), (2, 3, 3, 4), "padding.*'valid', 'same'"),
+    (of("Conv2DTranspose", 2, 2, strides=2, output_padding=2), (2, 3, 3, 4), "output_padding must be smaller"),
+    (of("LSTM", 3), (2, 3), "rank 3, received rank 2"),
     (of("Lambda", 3), (2, 3), "callable"),
     (of("Wrapper", 3), (2, 3), "must be a Layer"),
     (of("Activation", "rellu"), (2, 3), "Did you mean 'relu"),

@@ -74,8 +74,10 @@ def assert_input_compatibility(input_spec, inputs, layer_name: str) -> None:
     """Raise ValueError when the inputs are not what the layer expects."""
     if not input_spec:
         return
-    specs = tree.flatten(input_spec)
-    if isinstance(inputs, dict) and all(s is not None and s.name for s in specs):
+    specs = [input_spec] if isinstance(input_spec, InputSpec) else tree.flatten(input_spec)
+    if len(specs) == 1 and hasattr(inputs, "shape"):  # as most layers are called: this costs at every call
+        values = [inputs]
+    elif isinstance(inputs, dict) and all(s is not None and s.name for s in specs):
         missing = [s.name for s in specs if s.name not in inputs and not s.optional]
         if missing:
             raise ValueError(f"Layer {layer_name!r} misses the inputs {missing}. Received: {sorted(inputs)}")

@@ -186,7 +186,7 @@ class ReversibleEmbedding(Embedding):
             (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings")
 
     def _cast(self, value):  # vectors stay floats; `call` casts tokens
-        return jnp.asarray(value)
+        return value if value is None or isinstance(value, bool) else jnp.asarray(value)
 
     def compute_mask(self, inputs, mask=None):
         return None if jnp.issubdtype(inputs.dtype, jnp.floating) else super().compute_mask(inputs, mask)
