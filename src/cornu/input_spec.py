@@ -1,6 +1,6 @@
 """What a layer expects of its inputs, and the check of it."""
 
-from cornu import check, tree
+from cornu import tree
 from cornu.dtypes import standardize
 from cornu.symbolic import shape_of
 
@@ -94,7 +94,3 @@ def assert_input_compatibility(input_spec, inputs, layer_name: str) -> None:
         if wrong := spec.problem(x):
             which = "its input" if len(specs) == 1 else f"input {index}"
             raise ValueError(f"Layer {layer_name!r} does not fit {which}: {wrong}.")
-
-
-check_inputs = assert_input_compatibility
-del check
