@@ -53,7 +53,11 @@ def small():
 def open_one(path):
     import cornu
     from cornu.models import model_from_json
+    from cornu.saving.inspection import examine
 
+    if not path.endswith(".json"):
+        found = examine(path)
+        assert found.wrong or found.kind
     if path.endswith(".json"):
         with open(path, "rb") as file:
             data = file.read()

@@ -73,7 +73,7 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "m.keras"
     small().save(path)
     old = path.read_bytes()
-    monkeypatch.setattr("cornu.saving.model_file.as_bytes", lambda *_: 1 / 0)
+    monkeypatch.setattr("cornu.saving.hdf5_write.as_bytes", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         small().save(path)
     assert path.read_bytes() == old and len(list(tmp_path.iterdir())) == 1

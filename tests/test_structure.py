@@ -15,7 +15,7 @@ FLOORS = [
     ["losses", "metrics", "optimizers", "callbacks"],
     ["training", "saving", "models"],
     ["utils", "backend", "datasets", "testing"],
-    ["cli", "__main__"],
+    ["file_commands", "cli", "__main__"],
 ]
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

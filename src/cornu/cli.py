@@ -1,4 +1,4 @@
-"""The command line: `cornu run SCRIPT.py` runs a Keras program, unchanged, on cornu."""
+"""The command line: `cornu run SCRIPT.py` runs a Keras program, unchanged, on cornu; `inspect` and `convert` are for files."""
 
 import argparse
 import builtins
@@ -150,6 +150,10 @@ def _report(error, path):
     return 1
 
 
+def _files():
+    return importlib.import_module("cornu.file_commands")
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="cornu", description="The Keras API on JAX.")
     parser.add_argument("--version", action="version", version=f"cornu {__version__}")
@@ -160,6 +164,22 @@ def _parser():
     command.add_argument("script", metavar="SCRIPT")
     command.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER)
     command.set_defaults(do=lambda options: run(options.script, options.args))
+    command = commands.add_parser("inspect", help="print what a model file holds, without building it",
+                                  description="Print what a .keras, .weights.h5 or .h5 file holds: layers, weights, sizes, "
+                                              "who wrote it, and what is damaged or suspicious. Nothing in the file is run, "
+                                              "and it is safe for files from strangers. Exit code: 0 where all is well, 1 "
+                                              "where something is wrong with the file, 2 where it cannot be read.")
+    command.add_argument("file", metavar="FILE")
+    command.add_argument("--all", action="store_true", help="all rows of long tables")
+    command.set_defaults(do=lambda options: _files().inspect(options.file, options.all))
+    command = commands.add_parser("convert", help="write a model file in another format",
+                                  description="Write the model or the weights in IN into OUT, in the format that OUT's ending "
+                                              "says: .keras for a model, .weights.h5 for its weights alone. IN may be a "
+                                              ".keras, .h5 (Keras 2's too) or .weights.h5 file.")
+    command.add_argument("source", metavar="IN")
+    command.add_argument("target", metavar="OUT")
+    command.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    command.set_defaults(do=lambda options: _files().convert(options.source, options.target, options.overwrite))
     return parser
 
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import sys
 
 from cornu import registry
 from cornu.saving import legacy_h5, sharded, tensors
@@ -120,7 +121,24 @@ def _architecture(found, config) -> None:
         optimizer, loss = compiled.get("optimizer"), compiled.get("loss")
         found.told["optimizer"] = str(optimizer.get("class_name")) if isinstance(optimizer, dict) else str(optimizer)
         found.told["loss"] = str(loss.get("config") if isinstance(loss, dict) else loss)[:200]
+    for module, name in sorted(set(_foreign(config)))[:20]:
+        found.wrong.append(f"its config names {name} of Python's module {module}, which no model has")
     check_config(found.path, config)
+
+
+def _foreign(item):
+    """Things of Python's own modules that a config names: (module, name)."""
+    stack = [item]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack += item.values()
+            module, kind = item.get("module"), item.get("class_name")
+            plain = module == "builtins" and kind in ("function", "class")  # as Keras writes the user's own
+            if isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names - {"__main__"} and not plain:
+                yield module[:100], str(item.get("config") if kind == "function" else kind)[:100]
+        elif isinstance(item, list):
+            stack += item
 
 
 def _walk(found, entry, depth) -> None:

@@ -13,7 +13,7 @@ from cornu.awaiting import awaiting_values, memory
 from cornu.files import writing
 from cornu.saving import legacy_h5, legacy_write
 from cornu.saving.assets import read_assets, write_assets
-from cornu.saving.hdf5_write import as_bytes
+from cornu.saving.hdf5_write import put_member
 from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
 from cornu.saving.view import FileError
 from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, refuse_shared, write_h5
@@ -55,13 +55,11 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
         return _write_folder(model, path, texts, include_optimizer)
     size, content = layout(model, include_optimizer)
     weights = zipfile.ZipInfo("model.weights.h5", time.localtime()[:6])
-    weights.file_size, weights.external_attr = size, 0o600 << 16
+    weights.external_attr = 0o600 << 16
     with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in texts.items():
             archive.writestr(name, text)
-        with archive.open(weights, "w") as member:
-            for piece in content:
-                member.write(as_bytes(piece))
+        put_member(archive, weights, size, content)
         write_assets(model, archive)
 
 

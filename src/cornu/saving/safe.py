@@ -242,15 +242,11 @@ def building(path):
     """What goes wrong while a config becomes objects is said as an error of the file, in few words."""
     try:
         yield
-    except FileError:
-        raise
-    except (ValueError, ImportError) as error:
-        if len(str(error)) > 2000:
-            raise FileError(f"{path}: {str(error)[:1000]} ...") from None
+    except (FileError, ImportError):
         raise
     except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
-        raise FileError(f"{path}: the model cannot be built from its config.\n{type(error).__name__}: {error!s:.500}"
-                        ) from error
+        said = f"{error!s:.1000}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error!s:.500}"
+        raise FileError(f"{path}: nothing can be built from its config.\n{said}") from error
 
 
 def _check_entry(path, item) -> None:

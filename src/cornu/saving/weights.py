@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import zlib
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from cornu.files import writing
 from cornu.layers.layer import Layer
 from cornu.optimizers import Optimizer
 from cornu.saving.hdf5 import Stored
-from cornu.saving.hdf5_write import as_bytes, laid_out
+from cornu.saving.hdf5_write import laid_out, put
 from cornu.saving.safe import trailer
 from cornu.saving.view import FileError
 
@@ -111,12 +110,7 @@ def write_arrays(groups: dict, arrays: dict, path) -> None:
     """Write an HDF5 file: attributes by group, and arrays by path; whole or not at all, with a checksum at its end."""
     _, content = laid_out(groups, arrays)
     with writing(path) as file:
-        crc = 0
-        for piece in content:
-            data = as_bytes(piece)
-            crc = zlib.crc32(data, crc)
-            file.write(data)
-        file.write(trailer(crc))
+        file.write(trailer(put(file, content)))
 
 
 def refuse_shared(root) -> None:
