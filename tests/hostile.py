@@ -464,6 +464,41 @@ ARCHIVES = [
 ]
 
 
+def safe_tensors(data=bytes(24), size=None, **entries):
+    """A safetensors file: a header, and data."""
+    header = json.dumps({name: {"dtype": d, "shape": s, "data_offsets": o} for name, (d, s, o) in entries.items()}).encode()
+    return struct.pack("<Q", len(header) if size is None else size) + header + data
+
+
+A, B = "layers/dense/vars/0", "layers/dense/vars/1"
+TENSORS = [
+    ("header of 2**63 bytes", "CWE-770", safe_tensors(size=1 << 63)), ("header of 0 bytes", "CWE-20", safe_tensors(size=0)),
+    ("giant shape", "CVE-2026-0897", safe_tensors(**{A: ("F32", [1 << 40], [0, 24])})),
+    ("shape that overflows", "CWE-190", safe_tensors(**{A: ("F32", [1 << 32, 1 << 32], [0, 24])})),
+    ("negative shape", "CWE-20", safe_tensors(**{A: ("F32", [-6], [0, 24])})),
+    ("offsets past the end", "CWE-125", safe_tensors(**{A: ("F32", [3, 2], [0, 24]), B: ("F32", [10], [24, 64])})),
+    ("offsets that overlap", "CWE-400", safe_tensors(**{A: ("F32", [3, 2], [0, 24]), B: ("F32", [2], [0, 8])})),
+    ("a hole", "CWE-20", safe_tensors(bytes(40), **{A: ("F32", [3, 2], [16, 40])})),
+    ("offsets backwards", "CWE-20", safe_tensors(**{A: ("F32", [3, 2], [24, 0])})),
+    ("unknown dtype", "CWE-20", safe_tensors(**{A: ("O", [3, 2], [0, 24])})), ("shape of text", "CWE-20", safe_tensors(**{A: ("F32", "32", [0, 24])})),
+    ("a million arrays", "CWE-400", safe_tensors(b"", **{f"a{i}": ("F32", [0], [0, 0]) for i in range(50_000)})),
+    ("a name as a path", "CVE-2026-12479", safe_tensors(**{"../../etc/x": ("F32", [3, 2], [0, 24])})),
+    ("a pickle", "CWE-502", b"\x80\x04cos\nsystem\n(S'x'\ntR."), ("empty", "CWE-20", b""), ("no JSON", "CWE-20", struct.pack("<Q", 9) + b"{" * 90),
+    ("deep", "CWE-674", struct.pack("<Q", 200_000) + b"[" * 100_000 + b"]" * 100_000)]
+
+
+def keras2(config, **attributes):
+    """A Keras 2 file with a config."""
+    def change(f):
+        f.attrs["keras_version"], f.attrs["backend"] = "2.15.0", "tensorflow"
+        f.attrs["model_config"] = config if isinstance(config, str) else json.dumps(config)
+        weights = f.create_group("model_weights")
+        weights.attrs["layer_names"] = np.array([b"dense"])
+        for key, value in attributes.items():
+            f.attrs[key] = value
+    return h5_bytes(change)
+
+
 def write(data):
     return lambda path: path.write_bytes(data)
 
@@ -492,6 +527,18 @@ def rows():
     for name, advisory, data in RAW:
         yield name, ".weights.h5", advisory, write(data)
         yield name, ".keras", advisory, lambda path, data=data: archive(path, h5=data)
+    for name, advisory, change in CONFIGS[:60]:  # those that carry code, or name what is none of Keras's
+        yield name, ".h5", "CVE-2025-9905 " + advisory, write(keras2(changed(change)))
+    for name, advisory, data in JSONS:
+        if len(data) < 1 << 20:
+            yield name, ".h5", advisory, write(keras2(data.decode("latin-1").replace("\0", "")))
+    yield "a loss that is code", ".h5", "CVE-2025-9905", write(keras2(base_config(), training_config=json.dumps({
+        "loss": LAMBDA, "optimizer_config": {"class_name": "SGD", "config": {}}})))
+    for name, advisory, data in TENSORS:
+        yield name, ".safetensors", advisory, write(data)
+    for name in ("../m_00000.weights.h5", "/etc/passwd", "m_00000.weights.h5/../../x", "http://x/m_00000.weights.h5", 7, None):
+        yield f"a part named {name}", ".weights.json", "CVE-2025-12060 CVE-2026-1669", write(json.dumps({
+            "metadata": {"total_size": 24.0}, "weight_map": {"/layers/dense/vars": name}}).encode())
     for name, advisory, make in ARCHIVES:
         yield name, ".keras", advisory, make
 

@@ -55,9 +55,11 @@ def open_one(path):
     from cornu.models import model_from_json
     from cornu.saving.inspection import examine
 
-    if not path.endswith(".json"):
+    if not path.endswith(".json") or path.endswith(".weights.json"):
         found = examine(path)
         assert found.wrong or found.kind
+    if path.endswith((".weights.h5", ".safetensors", ".weights.json")):
+        return small().load_weights(path)
     if path.endswith(".json"):
         with open(path, "rb") as file:
             data = file.read()
@@ -66,8 +68,6 @@ def open_one(path):
         except ValueError:
             config = cornu.saving.read_config(data)
             return cornu.saving.deserialize_keras_object(config)
-    elif path.endswith((".weights.h5", ".safetensors")):
-        return small().load_weights(path)
     return cornu.saving.load_model(path)
 
 
@@ -108,7 +108,8 @@ def warm_up(folder):
     model.save_weights(path + ".weights.h5")
     with open(path + ".json", "w") as file:
         file.write(model.to_json())
-    for ending in (".keras", ".weights.h5", ".json"):
+    model.save(path + ".h5")
+    for ending in (".keras", ".weights.h5", ".json", ".h5"):
         result = attempt(path + ending)
         assert not result["error"], result
     with open(path + ".json", "w") as file:

@@ -71,8 +71,13 @@ def test_long_tables_are_cut(tmp_path, capsys):
     assert "--all shows them" in short and len(capsys.readouterr().out.splitlines()) > 200
 
 
-@pytest.mark.parametrize("source, target", [("m.keras", "n.weights.h5"), ("m.keras", "n.keras"), ("m.weights.h5", "n.weights.h5")])
+@pytest.mark.parametrize("source, target", [("m.keras", "n.weights.h5"), ("m.keras", "n.keras"), ("m.weights.h5", "n.weights.h5"),
+                                            ("m.keras", "n.safetensors"), ("m.safetensors", "n.weights.h5"),
+                                            ("m.weights.h5", "n.safetensors")])
 def test_convert(source, target, model, tmp_path):
+    if "safetensors" in source + target:
+        pytest.importorskip("safetensors")
+        model.save_weights(tmp_path / "m.safetensors")
     assert cli.main(["convert", str(tmp_path / source), str(tmp_path / target)]) == 0
     if target.endswith(".keras"):
         other = cornu.saving.load_model(tmp_path / target)

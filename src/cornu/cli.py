@@ -165,7 +165,7 @@ def _parser():
     command.add_argument("args", metavar="ARGS", nargs=argparse.REMAINDER)
     command.set_defaults(do=lambda options: run(options.script, options.args))
     command = commands.add_parser("inspect", help="print what a model file holds, without building it",
-                                  description="Print what a .keras, .weights.h5 or .h5 file holds: layers, weights, sizes, "
+                                  description="Print what a .keras, .h5, .weights.h5 (or .json) or .safetensors file holds: layers, weights, sizes, "
                                               "who wrote it, and what is damaged or suspicious. Nothing in the file is run, "
                                               "and it is safe for files from strangers. Exit code: 0 where all is well, 1 "
                                               "where something is wrong with the file, 2 where it cannot be read.")
@@ -174,8 +174,8 @@ def _parser():
     command.set_defaults(do=lambda options: _files().inspect(options.file, options.all))
     command = commands.add_parser("convert", help="write a model file in another format",
                                   description="Write the model or the weights in IN into OUT, in the format that OUT's ending "
-                                              "says: .keras for a model, .weights.h5 for its weights alone. IN may be a "
-                                              ".keras, .h5 (Keras 2's too) or .weights.h5 file.")
+                                              "says: .keras or .h5 for a model, .weights.h5 or .safetensors for its weights "
+                                              "alone. IN may be any of these (Keras 2's .h5 too), or a .weights.json.")
     command.add_argument("source", metavar="IN")
     command.add_argument("target", metavar="OUT")
     command.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")

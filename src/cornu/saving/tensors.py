@@ -1,12 +1,15 @@
 """Weights by path as plain arrays: `.safetensors` files, dicts, and the tree of a model's state by variables' paths."""
 
 import json
+import math
 
 import numpy as np
 
 from cornu import check
 from cornu.files import replacing
 from cornu.layers.layer import Layer
+from cornu.saving.hdf5 import Stored
+from cornu.saving.safe import read_json
 from cornu.saving.view import FileError, View
 from cornu.saving.weights import LoadReport, assign_all, weights_of
 
@@ -26,24 +29,45 @@ def _library():
 
 def save_safetensors(model, path: str) -> None:
     """Write a model's weights (and its optimizer's) under their paths, such as `layers/dense/vars/0`."""
-    library, told = _library(), weights_of(model)
-    names = {group.removesuffix("vars"): name for group, name in told["groups"].items()}
+    told = weights_of(model)
+    write_safetensors(told["arrays"], {group.removesuffix("vars"): name for group, name in told["groups"].items()}, path)
+
+
+def write_safetensors(arrays: dict, names: dict, path: str) -> None:
+    """Write arrays by path, and the names of layers by path, into a file, whole or not at all."""
+    library = _library()
     with replacing(path) as temporary:
-        library.numpy.save_file({k: np.ascontiguousarray(v).reshape(v.shape) for k, v in told["arrays"].items()}, temporary,
+        library.numpy.save_file({k: np.ascontiguousarray(v).reshape(v.shape) for k, v in arrays.items()}, temporary,
                                 {"format": "np", "layers": json.dumps(names)})
 
 
 def read_safetensors(path: str) -> tuple[dict, dict]:
-    """The arrays of a file by path, and the names of layers by path where the file tells them."""
-    library, data = _library(), View.open(path).read()
+    """The arrays of a file by path, to be read when asked for, and the names of layers by path where the file tells them.
+
+    Raises FileError for anything but arrays that lie one after the other and fill the file. This needs no package.
+    """
+    whole = View.open(path)
+    length = int.from_bytes(whole.read(0, 8), "little")
+    header = read_json(path, whole.part(8, length))
+    told = header.pop("__metadata__", None) or {}
+    arrays, ends = {}, []
     try:
-        arrays = {name: np.frombuffer(x["data"], np.dtype(_DTYPES[x["dtype"]])).reshape(x["shape"])
-                  for name, x in library.deserialize(data)}
-        told = json.loads(data[8:8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
-        names = json.loads(told.get("layers", "{}"))
-    except (library.SafetensorError, ValueError, KeyError) as error:
+        for name, entry in header.items():
+            (start, end), shape, dtype = entry["data_offsets"], tuple(entry["shape"]), np.dtype(_DTYPES[entry["dtype"]])
+            if not all(type(n) is int and n >= 0 for n in (start, end, *shape)) or len(shape) > 32 or \
+                    end - start != math.prod(shape) * dtype.itemsize:
+                raise FileError(f"{path}: {name!r:.100} says that it is {str(shape):.100} of {dtype}, which does not fit its place.")
+            arrays[name] = Stored(whole.part(8 + length + start, end - start), shape, dtype, dtype, {})
+            ends.append((start, end))
+        ends = [(0, 0), *sorted(ends)]
+        if any(before[1] != after[0] for before, after in zip(ends, ends[1:])) or 8 + length + ends[-1][1] != whole.size:
+            raise FileError(f"{path} is damaged: its arrays do not lie one after the other up to its end.")
+        names = read_json(path, told["layers"]) if isinstance(told, dict) and isinstance(told.get("layers"), str) else {}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, FileError):
+            raise
         raise FileError(f"{path} is damaged, or no safetensors file: {error!s:.200}") from None
-    return arrays, names if isinstance(names, dict) else {}
+    return arrays, names
 
 
 def weights_by_path(model) -> dict:
