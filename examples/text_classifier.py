@@ -26,11 +26,9 @@ TOPICS = {
     "files": ["bz2", "fileinput", "filecmp", "glob", "gzip", "io", "lzma", "os", "pathlib", "shutil", "tarfile",
               "tempfile", "zipfile"],
     "network": ["email.message", "ftplib", "http.client", "http.cookiejar", "http.server", "imaplib", "ipaddress",
-                "poplib",
-                "smtplib", "socket", "socketserver", "ssl", "urllib.request", "xmlrpc.client"],
+                "poplib", "smtplib", "socket", "socketserver", "ssl", "urllib.request", "xmlrpc.client"],
     "concurrency": ["asyncio", "concurrent.futures", "multiprocessing.managers", "multiprocessing.pool", "queue",
-                    "sched",
-                    "subprocess", "threading", "_thread"],
+                    "sched", "subprocess", "threading", "_thread"],
 }
 
 

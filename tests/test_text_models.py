@@ -79,11 +79,11 @@ def test_a_model_of_raw_strings_trains(make, kwargs):
     assert model.train_on_batch(TEXTS[:4], LABELS[:4])[1] == 1.0
 
 
-@pytest.mark.parametrize("make, kwargs", MODELS[:-1], ids=lambda v: getattr(v, "__name__", str(v)))
+@pytest.mark.parametrize("make, kwargs", MODELS, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_saved_and_read_again_it_predicts_the_same(make, kwargs, tmp_path):
     model = fitted(make(**kwargs), epochs=1)
     model.save(tmp_path / "m.keras")
-    for again in (cornu.saving.load_model(tmp_path / "m.keras"), pickle.loads(pickle.dumps(model))):
+    for again in (cornu.saving.load_model(tmp_path / "m.keras", {"Subclassed": Subclassed}), pickle.loads(pickle.dumps(model))):
         np.testing.assert_array_equal(again.predict(TEXTS, verbose=0), model.predict(TEXTS, verbose=0))
         again.fit(TEXTS, LABELS, epochs=1, verbose=0)
 
@@ -157,6 +157,13 @@ def test_strings_come_out_too():
 def test_inputs_of_the_wrong_kind_are_refused(inputs, message):
     with pytest.raises(ValueError, match=message):
         mixed().predict(inputs, verbose=0)
+
+
+def test_a_list_of_strings_and_a_missing_one():
+    model = fitted(stacked(), epochs=1)
+    np.testing.assert_allclose(model(["a good film", "bad"]), model.predict(["a good film", "bad"], verbose=0), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"given None \(NoneType\) at index \(1,\)"):
+        model.predict(np.array(["a", None], object), verbose=0)
 
 
 def test_nothing_learnt_is_an_error_before_the_first_step():

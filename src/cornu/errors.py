@@ -31,12 +31,17 @@ def note_layer(error, layer, args):
             error.add_note(hint)
         shapes = ", ".join(str(tuple(a.shape)) for a in args if hasattr(a, "shape"))
         name = getattr(layer, "name", "?")
-        if any(str(getattr(a, "dtype", "")) == "string" or getattr(getattr(a, "dtype", None), "kind", "") in tuple("OSUT") for a in args):
-            error.add_note("The layer was given strings. If it takes numbers, put a TextVectorization, StringLookup or Hashing "
-                           "layer in front of it.")
+        if not getattr(layer, "takes_text", False) and any(map(_is_text, args)):
+            error.add_note("The layer was given strings. If it takes numbers, put a TextVectorization, StringLookup or "
+                           "Hashing layer in front of it.")
         if shapes or repr(name) not in str(error):
             error.add_note(f"In layer {name!r} ({type(layer).__name__})" + (f", called on shape {shapes}." if shapes else "."))
     return error
+
+
+def _is_text(value) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype == "string" if isinstance(dtype, str) else getattr(dtype, "kind", None) in tuple("OSUT")
 
 
 def hint_for(error) -> str | None:

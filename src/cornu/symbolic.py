@@ -351,11 +351,14 @@ def _evaluate(fn, args, kwargs, size_of):
     return outdef.unflatten([_tensor(x) for x in outputs])
 
 
-def _words(shape) -> np.ndarray:
-    """Strings in the place of a symbolic tensor of strings, which JAX cannot trace: more words, the more there are of them."""
+class Words(np.ndarray):
+    """Strings in the place of a symbolic tensor of strings, which JAX cannot trace: layers need not know them."""
+
+
+def _words(shape) -> Words:
     if not all(isinstance(d, int) for d in shape):
         raise TypeError("strings have no symbolic sizes")  # concrete sizes decide
-    return np.full(shape, " ".join("a" * (1 + (shape or (1,))[0])), object)
+    return np.full(shape, "", object).view(Words)
 
 
 def _tensor(x):

@@ -114,7 +114,7 @@ def _foreign(value):
 
 def _from_objects(value, what: str):
     flat = value.reshape(-1)
-    if all(isinstance(v, (str, bytes)) for v in flat[:64]):
+    if any(isinstance(v, (str, bytes)) for v in flat[:64]):  # the layer that reads them says which one is none
         return value
     try:
         return np.stack([np.asarray(v) for v in flat]).reshape(*value.shape, *np.shape(flat[0])) \

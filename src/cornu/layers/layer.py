@@ -380,7 +380,9 @@ class Layer(Holder, Operation):
         return tree.map_structure(lambda o: o.shape, infer(self._traced, tuple(args), kwargs, self.name))
 
     def _tensors(self, shapes):
-        return tree.map_shape_structure(lambda s: KerasTensor(s, self.compute_dtype), tree.as_shapes(shapes))
+        text = any(getattr(layer, "takes_text", False) for layer in self._flatten_layers())
+        dtype = "string" if text else self.compute_dtype
+        return tree.map_shape_structure(lambda s: KerasTensor(s, dtype), tree.as_shapes(shapes))
 
     def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
         """Call as a pure function: `(outputs, new_non_trainable_values[, losses])` for the given values."""

@@ -156,6 +156,8 @@ class Model(Trainer, Layer):
     def _fit_inputs(self, inputs, mask=None) -> list:
         """The inputs in the graph's order: by name for dicts, in place for lists; ranks adjusted by a size of 1."""
         names, structure = self._input_names(), self.graph.input_structure
+        if len(names) == 1 and isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
+            inputs = np.asarray(inputs, object)
         if isinstance(inputs, dict):
             parts = structure if isinstance(structure, dict) else dict(zip(names, self.graph.inputs))
             missing = [k for k, part in parts.items() if k not in inputs

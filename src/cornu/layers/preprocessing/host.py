@@ -10,7 +10,7 @@ from cornu import check, tree
 from cornu.data import aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
-from cornu.symbolic import KerasTensor
+from cornu.symbolic import KerasTensor, Words
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _GATHERED = 4096  # single values that a generator gives are taken in batches of so many
@@ -39,12 +39,22 @@ class HostLayer(Layer):
         arrays = self._arrays(inputs)
         if any(isinstance(a, jax.core.Tracer) for a in arrays):
             return self._called_back(arrays)
+        if any(isinstance(a, Words) for a in arrays):
+            return self._supposed(arrays)
         result = self.compute(*(host_array(a, self) for a in arrays))
         return result if result.dtype.kind == "O" else jax.device_put(result)  # nobody else has it: no copy is needed
 
     def _arrays(self, inputs) -> list:
         """The inputs one by one."""
         return [inputs]
+
+    def _supposed(self, arrays):
+        """Zeros of the output's shape, for its inference: an unknown size depends on the batch, as it may."""
+        shape, dtype = self.output_of(*arrays)
+        shape = tuple(1 + arrays[0].shape[0] if d is None else d for d in shape)
+        if dtype == "string":
+            return np.full(shape, "", object).view(Words)
+        return jax.device_put(np.zeros(shape, jax.dtypes.canonicalize_dtype(dtype)))
 
     def _called_back(self, arrays):
         shape, dtype = self.output_of(*arrays)
