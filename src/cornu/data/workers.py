@@ -61,8 +61,8 @@ class Pool:
     def _raise_lost(self) -> None:
         """A worker process that is dead ends the run at once, not when the batch it had is due."""
         for process in self.processes:
-            if process.lost is not None:
-                raise process.lost
+            if multiprocessing.connection.wait([process.process.sentinel], 0):
+                raise process.loss()
 
     def renew(self, dataset) -> None:
         """Send the changed dataset to the worker processes; threads see it as it is."""
@@ -110,7 +110,7 @@ class _Process:
         with _cpu_only():
             self.process.start()
         theirs.close()
-        self._turn, self.lost = threading.Lock(), None
+        self._turn, self._losing, self._loss, self._index = threading.Lock(), threading.Lock(), None, None
         self._send(dataset)
 
     def _send(self, dataset) -> None:
@@ -129,26 +129,35 @@ class _Process:
 
     def fetch(self, index):
         with self._turn:
-            if self.lost is not None:
-                raise self.lost
+            if self._loss is not None:
+                raise self._loss
+            self._index = index
             try:
                 self._pipe.send(("index", index))
                 good, value = self._pipe.recv()
             except (EOFError, OSError):
-                self.process.join(1)
-                code = self.process.exitcode
-                how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-                self.lost = noted(RuntimeError(
-                    f"Worker process {self.process.pid} {how} while it prepared batch {index}.\nIf it ran out of memory, use "
-                    "fewer workers. If it never began: a script that uses worker processes runs its training under "
-                    "`if __name__ == \"__main__\":`, and its dataset's class can be imported."), index)
-                raise self.lost from None
+                raise self.loss() from None
+            self._index = None
         if good:
             return value
         error, text = value
         error = RuntimeError(text.strip().rpartition("\n")[2]) if error is None else error
         error.add_note(f"In worker process {self.process.pid}:\n{text}")
         raise error
+
+    def loss(self):
+        """The error that says how the process ended, made once."""
+        with self._losing:
+            if self._loss is None:
+                self.process.join(1)
+                code, index = self.process.exitcode, self._index
+                how = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+                loss = RuntimeError(
+                    f"Worker process {self.process.pid} {how} while it {'waited' if index is None else f'prepared batch {index}'}.\n"
+                    "If it ran out of memory, use fewer workers. If it never began: a script that uses worker processes runs its "
+                    "training under `if __name__ == \"__main__\":`, and its dataset's class can be imported.")
+                self._loss = loss if index is None else noted(loss, index)
+            return self._loss
 
     def end(self) -> None:
         self.process.kill()
