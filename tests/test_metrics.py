@@ -18,7 +18,6 @@ from cornu import context, metrics
 
 N, C = 12, 3
 EPS = 1e-7
-FEW = settings(max_examples=3, deadline=None, derandomize=True)
 
 
 # Data: by seed, targets and predictions of one kind -----------------------------------------------------------------
@@ -249,30 +248,98 @@ def test_table_is_complete():
     assert public == {n.split("-")[0] for n in TABLE} | {"Metric", "Mean", "Sum", "MeanMetricWrapper"}
 
 
-@EACH
-def test_any_split_with_weights_and_masks_equals_the_oracle_on_the_whole(name):
-    make, data, oracle = TABLE[name]
-    metric = make(metrics)
-    y, p = data(np.random.default_rng(0))
-    metric.build(y.shape, p.shape)
-    update = jax.jit(lambda state, y, p, w, mask: metric.stateless_update_state(state, y, masked(p, mask), w))
+def splits(*parts):
+    """Sizes of batches that make up all samples: one of the lists, in any order."""
+    return st.sampled_from(parts).flatmap(st.permutations)
 
-    @FEW
-    @given(st.integers(0, 999), st.permutations([4, 8]), st.booleans(), st.booleans())
+
+def check_splits(update, state, result, data, oracle, sizes, examples):
+    """The property: the result after any split, with or without weights and masks, is the oracle's on the whole."""
+
+    @settings(max_examples=examples, deadline=None, derandomize=True)
+    @given(st.integers(0, 999), sizes, st.booleans(), st.booleans())
     def check(seed, sizes, weighted, has_mask):
         rng = np.random.default_rng(seed)
         y, p = data(rng)
         w = rng.integers(1, 5, N).astype("float32") / 2 if weighted else np.ones(N, "float32")
         mask = rng.random(N) > 0.3 if has_mask else np.ones(N, bool)
-        state = metric.stateless_reset_state()
+        now = state
         for part in np.split(np.arange(N), np.cumsum(sizes)[:-1]):
-            state = update(state, y[part], p[part], w[part], mask[part])
+            now = update(now, y[part], p[part], w[part], mask[part])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = oracle(y[mask], p[mask], w[mask])
-        close(metric.stateless_result(state), expected)
+        close(result(now), expected)
 
     check()
+
+
+def check_metric(name, sizes, examples):
+    make, data, oracle = TABLE[name]
+    metric = make(metrics)
+    y, p = data(np.random.default_rng(0))
+    metric.build(y.shape, p.shape)
+    update = jax.jit(lambda state, y, p, w, mask: metric.stateless_update_state(state, y, masked(p, mask), w))
+    check_splits(update, metric.stateless_reset_state(), metric.stateless_result, data, oracle, sizes, examples)
+
+
+@EACH
+def test_any_split_with_weights_and_masks_equals_the_oracle_on_the_whole(name):
+    check_metric(name, splits([4, 8], [4, 4, 4]), 4)
+
+
+@pytest.mark.long
+@EACH
+def test_many_splits(name):
+    check_metric(name, splits([1] * 12, [5, 5, 2], [5, 2, 2, 1, 1, 1], [2] * 6, [12]), 40)
+
+
+def areas(y, p, w):
+    """The area under the curve of rates at 200 even thresholds, by trapezoids."""
+    at = [counts(y, p, w, t) for t in (-EPS, *[(i + 1) / 199 for i in range(198)], 1 + EPS)]
+    x, h = [over(fp, fp + tn) for tp, fp, tn, fn in at], [over(tp, tp + fn) for tp, fp, tn, fn in at]
+    return -np.trapezoid(h, x)
+
+
+def named_oracle(kind):
+    """What the names of metrics mean: of 0 and 1 (or class numbers), probabilities and weights."""
+
+    def oracle(y, p, w):
+        y = y if kind == "labels" else y[:, None] if kind == "binary" else np.eye(C)[y] if kind == "sparse" else y
+        each, (true, above, flat) = p.shape[1], (y.ravel(), (p > 0.5).ravel(), np.repeat(w, p.shape[1]))
+        of_classes = kind in ("sparse", "categorical")
+        right = y.argmax(-1) == p.argmax(-1) if of_classes else (y == (p > 0.5)).mean(-1)
+        entropy = -(y * log(p)).sum(-1) if of_classes else -(y * log(p) + (1 - y) * log(1 - p)).mean(-1)
+        f1 = sk.f1_score(y.argmax(-1), p.argmax(-1), average="macro", labels=range(C), sample_weight=w, zero_division=0) \
+            if of_classes else sk.f1_score(y, p > 0.5, average="macro" if each > 1 else "binary", sample_weight=w, zero_division=0)
+        return [over((right * w).sum(), w.sum()), over((entropy * w).sum(), w.sum()), areas(y, p, w),
+                sk.precision_score(true, above, sample_weight=flat, zero_division=0),
+                sk.recall_score(true, above, sample_weight=flat, zero_division=0), f1]
+
+    return oracle
+
+
+@pytest.mark.parametrize("kind, logits", [
+    ("binary", True), ("sparse", False), ("labels", True), *(pytest.param(*case, marks=pytest.mark.long) for case in (
+        ("binary", False), ("sparse", True), ("categorical", False), ("categorical", True), ("labels", False)))])
+def test_names_mean_scikit_learn_s_for_every_form_of_targets(kind, logits):
+    from cornu.losses import BinaryCrossentropy, CategoricalCrossentropy
+    from cornu.metrics.resolve import resolve_metric
+
+    data = {"binary": binary, "sparse": sparse, "categorical": one_hot, "labels": labels}[kind]
+    names = ["binary_accuracy" if kind == "labels" else "accuracy", "crossentropy", "auc", "precision", "recall", "f1_score"]
+    y, p = data(np.random.default_rng(0))
+    of_classes = kind in ("sparse", "categorical")
+    loss = (CategoricalCrossentropy if of_classes else BinaryCrossentropy)(from_logits=logits)
+    named = [resolve_metric(n, (None, *y.shape[1:]), (None, *p.shape[1:]), loss) for n in names]
+
+    def update(states, y, p, w, mask):
+        p = (jnp.log(p) if of_classes else jnp.log(p / (1 - p))) if logits else p
+        return [m.stateless_update_state(s, y, masked(p, mask), w) for m, s in zip(named, states)]
+
+    check_splits(jax.jit(update), [m.stateless_reset_state() for m in named],
+                 lambda states: [m.stateless_result(s) for m, s in zip(named, states)], data, named_oracle(kind),
+                 splits([4, 8], [4, 4, 4]), 4)
 
 
 @pytest.mark.parametrize("name", ["MeanAbsoluteError", "BinaryAccuracy", "TruePositives", "Precision", "AUC", "R2Score",
@@ -514,15 +581,34 @@ RESOLVED = {  # name -> the metric that a user would write out, by kind of targe
 @pytest.mark.parametrize("kind", ["binary", "sparse", "categorical"])
 @pytest.mark.parametrize("name", RESOLVED)
 def test_names_resolve_for_every_kind_of_target(name, kind, logits):
-    from cornu.losses import BinaryCrossentropy
+    from cornu.losses import BinaryCrossentropy, CategoricalCrossentropy
     from cornu.metrics.resolve import resolve_metric
 
     y, p = {"binary": binary, "sparse": sparse, "categorical": one_hot}[kind](np.random.default_rng(4))
-    metric = resolve_metric(name, (None, *y.shape[1:]), (None, *p.shape[1:]), BinaryCrossentropy(from_logits=logits))
+    loss = (BinaryCrossentropy if kind == "binary" else CategoricalCrossentropy)(from_logits=logits)
+    metric = resolve_metric(name, (None, *y.shape[1:]), (None, *p.shape[1:]), loss)
     given = p if not logits else np.log(p / (1 - p)) if kind == "binary" else np.log(p)
     value = whole(metric, y, given)
     close(value, whole(RESOLVED[name][kind](), y, p), rtol=1e-5)
     assert metric.name == name and np.ndim(value) == 0
+
+
+def test_outputs_log_their_metrics_under_their_names():
+    rng = np.random.default_rng(0)
+    x, a, b = rng.random((24, 5)), rng.integers(0, 2, 24), rng.integers(0, C, 24)
+    inputs = cornu.Input((5,))
+    outputs = cornu.layers.Dense(1, "sigmoid", name="a")(inputs), cornu.layers.Dense(C, "softmax", name="b")(inputs)
+    found = []
+    for form in (dict, lambda pairs: [value for _, value in pairs]):
+        model = cornu.Model(inputs, form(zip("ab", outputs)))
+        model.compile("sgd", form(zip("ab", ("binary_crossentropy", "sparse_categorical_crossentropy"))),
+                      metrics=form(zip("ab", (["precision", "auc"], ["recall", "f1_score"]))))
+        found.append(model.evaluate(x, form(zip("ab", (a, b))), batch_size=7, verbose=0, return_dict=True))
+    p, q = (np.asarray(v) for v in model.predict(x, verbose=0))
+    close([found[0][k] for k in ("a_precision", "a_auc", "b_recall", "b_f1_score")], [
+        sk.precision_score(a, p > 0.5, zero_division=0), areas(a, p, np.ones(24)),
+        sk.recall_score(np.eye(C)[b].ravel(), (q > 0.5).ravel()), sk.f1_score(b, q.argmax(-1), average="macro")])
+    assert found[0] == found[1] and {"loss", "a_loss", "b_loss"} < set(found[0])
 
 
 @pytest.mark.parametrize("given, name", [("mse", "mse"), ("AUC", "AUC"), (metrics.Recall, "recall"), ("huber", "huber"),

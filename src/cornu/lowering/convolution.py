@@ -9,7 +9,7 @@ A convolution is bilinear, and so are its two gradients; the three are each othe
 So on the CPU each is written in the way that is fastest there, and all the derivatives (in reverse mode, of any order)
 and the transposed convolution, which is `input_gradient` called by itself, follow. XLA's own choice for the gradient of
 a transposed convolution is a naive loop, 15 times slower (28x28x32 from 14x14x32: 226 ms against 12 for the kernel).
-Forward-mode differentiation on the CPU needs `lowering_for("plain")`.
+Under forward-mode differentiation the portable text is used (see `in_forward_mode`).
 """
 
 import functools

@@ -7,6 +7,11 @@ import functools
 import jax
 import jaxlib
 
+try:
+    from jax._src.core import trace_ctx
+except ImportError:  # moved: forward mode then needs `lowering_for("plain")`
+    trace_ctx = None
+
 _forced: contextvars.ContextVar = contextvars.ContextVar("cornu_platform", default=None)
 
 
@@ -35,7 +40,21 @@ def lowering_for(name: str):
 
 
 def on_cpu() -> bool:
-    return current_platform() == "cpu"
+    """Whether to use what is fast on the CPU: its gradients are written by hand, for reverse mode alone."""
+    return current_platform() == "cpu" and not in_forward_mode()
+
+
+def in_forward_mode() -> bool:
+    """Whether what is computed now is differentiated forwards: by `jax.jvp`, `jax.jacfwd` or `jax.hessian`.
+
+    `jax.grad` does not count, whose traces are of another class.
+    """
+    trace = getattr(trace_ctx, "trace", None)
+    while trace is not None:
+        if type(trace).__name__ == "JVPTrace":
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return False
 
 
 # XLA:CPU's default convolution (a YNNPACK fusion) is 3 to 6 times slower than its Eigen path: a 3x3 over 128x13x13x32

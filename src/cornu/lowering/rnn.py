@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cornu.lowering.platform import island
+from cornu.lowering.platform import in_forward_mode, island
 from cornu.lowering.reduction import sum_leading
 from cornu.variable import Scope
 
@@ -66,7 +66,6 @@ def masked_scan(step, inputs, mask, states, shown, written=(), *, zeros=False, k
     return last, outputs, states
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def recurrence(step, inputs, states, kernel, bias):
     """Run `step` over time.
 
@@ -79,6 +78,13 @@ def recurrence(step, inputs, states, kernel, bias):
 
     Returns: (states, outputs with time first).
     """
+    if in_forward_mode():
+        return _run(step, inputs, states, kernel, bias, keep=False)[:2]
+    return _recurrence(step, inputs, states, kernel, bias)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recurrence(step, inputs, states, kernel, bias):
     return _run(step, inputs, states, kernel, bias, keep=False)[:2]
 
 
@@ -124,4 +130,4 @@ def _pull(step, x, u, states, gradients):
     return jax.vjp(step, x, u, states)[1](gradients)
 
 
-recurrence.defvjp(_keep, _backward)
+_recurrence.defvjp(_keep, _backward)

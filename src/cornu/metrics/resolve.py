@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-from cornu import names
+from cornu import losses, names
 from cornu.losses.base import Loss
 from cornu.metrics import averages
 from cornu.metrics.accuracy import BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy
@@ -27,7 +27,8 @@ def resolve_metric(identifier, y_true_shape=None, y_pred_shape=None, loss=None) 
     """A metric from what `compile` was told, for targets and predictions of given shapes.
 
     "accuracy" and "acc", "crossentropy" and "ce" become the binary, categorical or sparse one. "f1_score" is the mean
-    over classes. Where the loss says `from_logits`, named metrics know predictions for logits.
+    over classes. Where the loss says `from_logits`, named metrics know predictions for logits; where it is a binary
+    cross-entropy over several outputs, these are labels that hold or not, each by itself.
 
     Args:
         identifier: a name, a function, a class, a config or a metric.
@@ -43,6 +44,8 @@ def resolve_metric(identifier, y_true_shape=None, y_pred_shape=None, loss=None) 
     <SparseCategoricalAccuracy name=acc>
     """
     kind, logits = target_kind(y_true_shape, y_pred_shape), bool(getattr(loss, "from_logits", False))
+    if kind == "categorical" and loss is not None and _function_name(losses.get(loss)).startswith("binary_"):
+        kind = "labels"
     metric = _named(identifier, kind, logits) if isinstance(identifier, str) else _wrapped(get(identifier))
     if y_pred_shape is not None and y_true_shape is not None:
         metric.build(tuple(y_true_shape), tuple(y_pred_shape))
@@ -56,14 +59,14 @@ def _named(name: str, kind: str, logits: bool) -> Metric:
         return (SparseCategoricalAccuracy if kind == "sparse" else CategoricalAccuracy)(name=name)
     if name in _CROSSENTROPY:
         return {"binary": averages.BinaryCrossentropy, "sparse": averages.SparseCategoricalCrossentropy,
-                "categorical": averages.CategoricalCrossentropy}[kind](name=name, from_logits=logits)
+                "categorical": averages.CategoricalCrossentropy, "labels": averages.BinaryCrossentropy}[kind](name=name, from_logits=logits)
     metric = get(name)
     if not isinstance(metric, Metric):
         metric = _wrapped(metric)
     elif logits:
         _expect_logits(metric, kind)
     if type(metric).__name__ in ("F1Score", "FBetaScore"):
-        metric.average = "macro"
+        metric.average, metric.threshold = "macro", 0.5 if kind == "labels" else metric.threshold
     metric.name = name
     return metric
 
@@ -71,11 +74,15 @@ def _named(name: str, kind: str, logits: bool) -> Metric:
 def _expect_logits(metric: Metric, kind: str) -> None:
     """Let a metric of probabilities, made from a name alone, read logits."""
     if hasattr(metric, "activation"):
-        metric.activation = jax.nn.sigmoid if kind == "binary" else functools.partial(jax.nn.softmax, axis=-1)
+        metric.activation = jax.nn.sigmoid if kind in ("binary", "labels") else functools.partial(jax.nn.softmax, axis=-1)
     elif isinstance(metric, BinaryAccuracy):
         metric.threshold = metric._fn_kwargs["threshold"] = 0.0
     elif hasattr(metric, "from_logits"):
         metric.from_logits = metric._fn_kwargs["from_logits"] = True
+
+
+def _function_name(loss) -> str:
+    return getattr(getattr(loss, "fn", loss), "__name__", "")
 
 
 def _wrapped(found) -> Metric:
