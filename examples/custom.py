@@ -114,7 +114,7 @@ model = Noisy()
 model.compile(SignedMomentum(0.003), Smoothed(), metrics=["accuracy", WorstClass()])
 history = model.fit(x[train], y[train], epochs=30, batch_size=32, callbacks=[Patient()], verbose=0)
 result = model.evaluate(x[test], y[test], verbose=0, return_dict=True)
-print(f"Learning rate from 0.003 to {float(model.optimizer.learning_rate):.6f}, "
+print(f"Learning rate from 0.003 to {float(model.optimizer.learning_rate):.1e}, "
       f"loss from {history.history['loss'][0]:.3f} to {history.history['loss'][-1]:.3f}")
 print(f"Accuracy of the worst class {result['worst_class']:.3f}")
 print(f"Test accuracy {result['accuracy']:.4f}")

@@ -182,6 +182,38 @@ def test_ignore_class_leaves_samples_out_of_the_mean():
     assert loss(np.full(N, -1), LOGITS) == 0
 
 
+@pytest.mark.parametrize("weights", [None, (3, 1), (3, 5), ()], ids=str)
+@pytest.mark.parametrize("name, kwargs, kind", [
+    ("CategoricalCrossentropy", {"label_smoothing": 0.1}, "one-hot"), ("SparseCategoricalCrossentropy", {}, "labels"),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 0}, "labels"), ("BinaryCrossentropy", {}, "one-hot"),
+    ("CategoricalGeneralizedCrossEntropy", {}, "labels"), ("CosineSimilarity", {}, "one-hot")])
+def test_sequences_with_weights_and_masks_of_steps(name, kwargs, kind, weights):
+    rng = np.random.default_rng(0)
+    labels, p = rng.integers(0, C, (3, 5)), np.asarray(jax.nn.softmax(rng.normal(size=(3, 5, C)).astype("float32")))
+    y = labels if kind == "labels" else np.eye(C, dtype="float32")[labels]
+    w = None if weights is None else rng.random(weights).astype("float32")
+    for reduction in ("sum", "sum_over_batch_size", "none"):
+        ours, theirs = pair(name, {**kwargs, "reduction": reduction})
+        for mask in (np.ones((3, 5), bool), rng.random((3, 5)) > 0.4, np.zeros((3, 5), bool)):
+            close(ours(y, masked(p, mask), w), theirs(y, masked(p, mask), w))
+
+
+SURE = np.float32([[0, 1, 0, 0], [1, 0, 0, 0], [0.25] * 4, [0.9999999, 1e-8, 0, 0]])
+HUGE = np.float32([[100, -100, 0, 50], [0, 0, 0, 0], [-1e4, 1e4, 0, 0], [1, 2, 3, 4]])
+
+
+@pytest.mark.parametrize("name", ["CategoricalCrossentropy", "SparseCategoricalCrossentropy", "CategoricalFocalCrossentropy",
+                                  "BinaryCrossentropy", "BinaryFocalCrossentropy"])
+@pytest.mark.parametrize("logits", [False, True], ids=["probabilities", "logits"])
+def test_values_and_gradients_at_the_ends_of_the_range(name, logits):
+    labels = np.array([1, 2, 0, 0])
+    y = labels if name[:6] == "Sparse" else np.eye(C, dtype="float32")[labels]
+    ours, theirs = pair(name, {"from_logits": logits})
+    for a, b in zip(jax.value_and_grad(lambda p: ours(y, p))(HUGE if logits else SURE),
+                    jax.value_and_grad(lambda p: theirs(y, p))(HUGE if logits else SURE)):
+        close(a, b)
+
+
 @pytest.mark.parametrize("shapes", [((6, 1), (6, 4)), ((4,), (6, 4)), ((6,), (6, 4)), ((1, 4), (6, 4)),
                                     ((5, 4), (6, 4))])
 @pytest.mark.parametrize("name", ["mse", "mae", "huber", "binary_crossentropy", "categorical_crossentropy", "dice",

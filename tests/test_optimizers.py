@@ -589,6 +589,27 @@ def test_loss_scaling_in_eager_mode_skips_bad_steps():
     assert weight.numpy() == 0.5 and int(optimizer.iterations) == 1
 
 
+@pytest.fixture
+def mixed_float16():
+    cornu.config.set_dtype_policy("mixed_float16")
+    yield
+    cornu.config.set_dtype_policy("float32")
+
+
+def test_mixed_float16_scales_and_skips_inside_the_compiled_step(mixed_float16):
+    model = cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(1)])
+    model.compile(optimizers.SGD(0.1), "mse", metrics=["mae"])
+    before, x = model.get_weights(), np.ones((4, 2), "float32")
+    model.train_on_batch(x * 60000, np.zeros((4, 1)))  # beyond what float16 holds
+    optimizer = model.optimizer
+    assert type(optimizer) is optimizers.LossScaleOptimizer and (float(optimizer.dynamic_scale), int(optimizer.iterations)) == (
+        2.0 ** 14, 0)
+    close(model.get_weights(), before, 0, 0)
+    model.train_on_batch(x, np.zeros((4, 1)))
+    assert int(optimizer.iterations) == 1 and (model.get_weights()[0] != before[0]).all()
+    assert {str(v.dtype) for v in [*model.weights, *model.metrics_variables]} == {"float32"}
+
+
 def test_loss_scaling_config():
     optimizer = optimizers.LossScaleOptimizer(optimizers.Adam(name="a"), name="s")
     config = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(name="a"), name="s").get_config()
