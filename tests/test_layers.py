@@ -107,6 +107,7 @@ class Oracle:
             run(layer, keras, row._replace(call={}), self.values, self.masks)
         if layer.weights:
             layer.set_weights(random_weights(layer))
+            getattr(layer, "finalize_state", lambda: None)()  # Normalization keeps its moments apart from its weights
         self.names = described(layer)
         self.weights = layer.get_weights()
         rewind(layer)

@@ -43,8 +43,8 @@ class Holder:
 
     def __getattr__(self, name):
         if not self._initialized and not name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__}.__init__ did not call super().__init__(), so there is no {name!r}. "
-                                 "Add super().__init__() as its first line.")
+            raise AttributeError(f"{type(self).__name__}.__init__ did not call super().__init__(), so there is no "
+                                 f"{name!r}. Add super().__init__() as its first line.")
         return object.__getattribute__(self, name)  # the usual error, or that of the property of this name
 
     def _refuse_in_call(self, what: str, value=None):
@@ -60,8 +60,8 @@ class Holder:
         if self._made_in_call and call is not None and call.path \
                 and all(self is not layer for layer in call.path[0]._flatten_layers()):
             raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}) was made inside the `call` of "
-                               f"{call.path[-1].name!r}, which runs at every step: its weights would be new each time, and "
-                               "never trained.\nMake it in __init__ or build, and keep it in an attribute.")
+                               f"{call.path[-1].name!r}, which runs at every step: its weights would be new each time, "
+                               "and never trained.\nMake it in __init__ or build, and keep it in an attribute.")
 
     # parts -----------------------------------------------------------------------------------------------------
 

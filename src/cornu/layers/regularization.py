@@ -53,7 +53,7 @@ class Dropout(_Noise):
         self.noise_shape = None if noise_shape is None else self._check_shape(noise_shape)
 
     def _check_shape(self, shape):
-        if not isinstance(shape, (list, tuple)) or any(n is not None and (not isinstance(n, int) or n < 1) for n in shape):
+        if not isinstance(shape, (list, tuple)) or not all(n is None or isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(f"{type(self).__name__}: argument `noise_shape` must be a tuple of integers > 0 and None. "
                              f"Received: {shape!r}")
         return tuple(shape)
