@@ -186,6 +186,8 @@ class ProgbarLogger(Callback):
         if self.verbose:
             self.bar.target = self._steps or self.bar.target
             self.bar.update(self._steps, list(logs.items()), finalize=True)
+        if self.params is not None and self.params.get("steps") is None:  # the next epoch is as long
+            self.params["steps"] = self._steps or None
         self.bar = None
 
 

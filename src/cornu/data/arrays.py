@@ -105,8 +105,8 @@ def _foreign(value):
         return np.asarray(value)
     if hasattr(value, "to_numpy"):  # frames and series of pandas and polars
         return value.to_numpy()
-    if package == "datasets" and hasattr(value, "with_format") and not hasattr(value, "shape"):
-        return value.with_format("numpy")[:]
+    if package == "datasets" and not hasattr(value, "shape"):  # a column
+        return np.asarray(value)
     if hasattr(value, "numpy") and not hasattr(value, "__jax_array__"):
         return value.numpy()
     return value
@@ -162,8 +162,31 @@ def is_text(array) -> bool:
     return isinstance(array.dtype, np.dtype) and array.dtype.kind in "OSUT"
 
 
+class _Column:
+    """A column of a Hugging Face Dataset, which is read from its file as it is needed."""
+
+    def __init__(self, data, name):
+        self.data, self.name = data.with_format("numpy"), name
+        first = np.asarray(self[:1])
+        self.shape, self.dtype = (len(data), *first.shape[1:]), first.dtype
+
+    def __getitem__(self, rows):
+        return self.data[rows][self.name]
+
+
+def _columns(data):
+    """A Hugging Face Dataset as a dict of its columns, or as its one column."""
+    names = data.column_names
+    found = {n: _Column(data, n) for n in names}
+    if (data.data.nbytes or 0) <= _DENSE:
+        found = {n: np.asarray(column[:]) for n, column in found.items()}
+    return found if len(names) > 1 else found[names[0]]
+
+
 def from_numbers(part):
     """Nested lists of plain numbers or strings as one array, also in a dict; everything else as it is."""
+    if type(part).__module__.partition(".")[0] == "datasets" and hasattr(part, "column_names"):
+        return _columns(part)
     if isinstance(part, dict):
         return {k: from_numbers(v) for k, v in part.items()}
     inner = part

@@ -8,6 +8,8 @@ import collections.abc
 import contextlib
 import itertools
 import random
+import sys
+import warnings
 
 import numpy as np
 
@@ -39,6 +41,9 @@ class Source:
     is_ahead = False  # whether batches are prepared before they are asked for
     marks = False  # whether a mark is wanted with every batch
     mark = None  # that of the batch that is being trained on
+
+    def used_up(self) -> bool:
+        return False
 
     def get_state(self):
         """Where the data stands, for exact resume; None where there is nothing to know."""
@@ -274,8 +279,12 @@ class IterableSource(BatchSource):
         if self._running is None or not (self.once or self.limit is not None or self._peeked or skip):
             self._running, self._taken = iter(self.data), 0
         limit = self.limit if limit is None else limit
-        for batch in self._next(None if limit is None else limit - skip):
+        wanted, given = None if limit is None else limit - skip, 0
+        for given, batch in enumerate(self._next(wanted), 1):
             yield self._batch(batch)
+        if wanted is not None and given < wanted:
+            warnings.warn(f"The data ended after {skip + given} of the epoch's {limit} batches. Give steps_per_epoch (or `steps`, "
+                          "or validation_steps) as many as it has, or leave it out.", stacklevel=2)
         if not self.once and (self.limit is None or self.limit == self.known):
             self._running = None  # the next epoch starts anew
             self._passes, self._taken = self._passes + 1, 0
@@ -285,10 +294,21 @@ class IterableSource(BatchSource):
         """The next `count` batches, or all that are left."""
         for _ in itertools.count() if count is None else range(count):
             batch = self._peeked.pop() if self._peeked else next(self._running, self)
+            if batch is self and count is not None and not self.once and self._taken:  # as arrays: on with another pass
+                self._running, self._passes, self._taken = iter(self.data), self._passes + 1, 0
+                self._tell("on_epoch_end")
+                batch = next(self._running, self)
             if batch is self:
                 return
             self._taken += 1
             yield batch
+
+    def used_up(self) -> bool:
+        """Whether an iterator, which cannot begin anew, has no batch left."""
+        if self.once and self._first is not None and not self._peeked:
+            self._peeked = list(itertools.islice(self._running, 1))
+            return not self._peeked
+        return False
 
     def get_state(self):
         if hasattr(self._running, "get_state"):  # Grain's iterators
@@ -341,6 +361,17 @@ def length_of(data) -> int | None:
         return None
 
 
+def _refuse_what_has_no_batches(x) -> None:
+    """Raise ValueError for objects of other packages that are one call away from data."""
+    package, names = type(x).__module__.partition(".")[0], {c.__name__ for c in type(x).__mro__}
+    if package == "polars" and "LazyFrame" in names:
+        raise ValueError("A polars LazyFrame has no values yet: pass frame.collect().")
+    if names & {"DatasetDict", "IterableDatasetDict"}:
+        raise ValueError(f"A {type(x).__name__} holds several data sets: pass one of them, such as {next(iter(x), 'train')!r}.")
+    if "torch" in sys.modules and "Dataset" in names and isinstance(x, sys.modules["torch"].utils.data.Dataset):
+        raise ValueError(f"A {type(x).__name__} gives samples, not batches: pass torch.utils.data.DataLoader(data, batch_size=...).")
+
+
 def is_iterable_source(x) -> bool:
     """Whether data gives batches by itself (a generator, loader or dataset) rather than being arrays."""
     if isinstance(x, (list, tuple, dict, str)) or hasattr(x, "shape") or hasattr(x, "to_numpy") \
@@ -356,10 +387,14 @@ def source_of(x, y=None, sample_weight=None, batch_size=None, shuffle=False, ste
     """
     if x is None:
         raise ValueError("There is no data: x is None.")
+    _refuse_what_has_no_batches(x)
     if is_iterable_source(x):
         for name, value in (("y", y), ("sample_weight", sample_weight)):
             if value is not None:
                 raise ValueError(f"`{name}` cannot be given when x is a {type(x).__name__}: its batches bring their own.")
+        if batch_size is not None:
+            warnings.warn(f"batch_size={batch_size} has no effect: a {type(x).__name__} decides how large its batches are.",
+                          stacklevel=2)
         if hasattr(x, "__getitem__") and hasattr(x, "max_queue_size"):
             return IndexedSource(x, steps, class_weight, bool(shuffle))
         return IterableSource(x, steps, class_weight)

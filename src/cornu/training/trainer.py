@@ -1,6 +1,7 @@
 """Trainer: fit, evaluate and predict."""
 
 import contextlib
+import warnings
 
 import jax
 import numpy as np
@@ -79,6 +80,10 @@ class Trainer(Loop):
                 callbacks.on_train_begin()
                 seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
                 for epoch in range(first, 0 if backup.stopped else epochs):
+                    if epoch > first and source.used_up():
+                        warnings.warn(f"The data was used up after {epoch} of {epochs} epochs, so training ends. Pass an iterable "
+                                      "that can begin anew, or steps_per_epoch.", stacklevel=2)
+                        break
                     if not skip:
                         self.reset_metrics()
                     callbacks.on_epoch_resume(epoch) if skip else callbacks.on_epoch_begin(epoch)
