@@ -255,6 +255,8 @@ def test_a_progress_bar_averages_what_keras_averages(capsys, monkeypatch, told, 
 
 
 def test_old_names_and_arguments():
+    with pytest.raises(NotImplementedError, match="custom_objects"):
+        cornu.config.enable_unsafe_deserialization()
     with pytest.raises(ValueError, match="not both"):
         cornu.utils.Progbar(3, stateful_metrics=["a"], stateless_metrics=["a"])
     for name in ("Adagrad", "Adam", "Ftrl", "Optimizer", "RMSprop", "SGD"):

@@ -154,6 +154,14 @@ def allows_nan() -> bool:
     return _state["allow_nan"]
 
 
+def enable_unsafe_deserialization() -> None:
+    """Always an error: code in a file is never run. It says what to do instead."""
+    raise NotImplementedError(
+        "cornu runs no code from files, whatever is set: who can change a file could run anything here. Write the function "
+        "or class in your own program, and pass it to load_model as custom_objects, or mark it with "
+        "@cornu.utils.register_keras_serializable().")
+
+
 def is_nnx_enabled() -> bool:
     """Always False: cornu's Variables need no bridge to Flax."""
     return False
