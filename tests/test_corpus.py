@@ -49,6 +49,12 @@ def test_kept_files_of_keras_3(name, tmp_path):
     assert_told(cornu, tmp_path / "m.keras", dict(np.load(io.BytesIO(GOLDEN.read(name + ".npz")))), name)
 
 
+def test_the_scale_of_the_loss_is_taken_over(tmp_path):
+    (tmp_path / "m.keras").write_bytes(GOLDEN.read("mixed_float16.keras"))
+    optimizer = saving.load_model(tmp_path / "m.keras").optimizer
+    assert isinstance(optimizer, cornu.optimizers.LossScaleOptimizer) and int(optimizer.iterations) == 2
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("way", ["from Keras", "to Keras"])

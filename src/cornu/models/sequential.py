@@ -133,6 +133,8 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         model = cls(name=config.get("name"))
+        if config.get("dtype") is not None:  # by which compile scales the loss
+            model.dtype_policy = config["dtype"]
         for layer in config["layers"]:
             model.add(registry.deserialize(layer, custom_objects, area="layers", printable_name="layer"), rebuild=False)
         model._maybe_rebuild()

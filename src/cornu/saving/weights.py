@@ -10,7 +10,7 @@ from cornu import names
 from cornu.awaiting import Awaited
 from cornu.files import writing
 from cornu.layers.layer import Layer
-from cornu.optimizers import Optimizer
+from cornu.optimizers import LossScaleOptimizer, Optimizer
 from cornu.saving.hdf5 import Stored
 from cornu.saving.hdf5_write import laid_out, put
 from cornu.saving.safe import trailer
@@ -201,6 +201,10 @@ def fill_optimizer(model, arrays: dict, shown) -> None:
     """Put an optimizer's state from a file into a model that nobody has seen yet."""
     store = {k.removeprefix("optimizer/vars/"): v for k, v in arrays.items() if k.startswith("optimizer/vars/")}
     if store and model.optimizer is not None:
+        if len(store) == len(model.optimizer.variables) + 4 and not isinstance(model.optimizer, LossScaleOptimizer):
+            # Keras writes neither a functional model's policy nor that it scaled the loss; the state is that of both.
+            model.optimizer = model._compile_told["optimizer"] = LossScaleOptimizer(model.optimizer)
+            model.optimizer.build(model.trainable_variables)
         _load([(model.optimizer, "optimizer/", store)], shown)
 
 
