@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from text_models_data import space, table
 
 import cornu
 from cornu import layers
@@ -248,22 +249,6 @@ def test_assets_of_a_users_layer(tmp_path):
 # FeatureSpace ---------------------------------------------------------------------------------------------------------
 
 
-def table(n=40):
-    rng = np.random.default_rng(0)
-    return {"age": rng.integers(20, 70, n), "height": rng.normal(170, 10, n).astype("float32"),
-            "job": rng.choice(["cook", "clerk", "pilot"], n), "code": rng.integers(0, 5, n),
-            "zip": rng.choice([f"z{i}" for i in range(30)], n), "uid": rng.integers(0, 1000, n),
-            "income": rng.normal(50, 20, n).astype("float32"), "w": rng.normal(0, 1, n).astype("float32")}
-
-
-def space(**kwargs):
-    f = FeatureSpace
-    return f({"age": f.float_discretized(num_bins=4), "height": f.float_normalized(), "job": f.string_categorical(),
-              "code": f.integer_categorical(num_oov_indices=0), "zip": f.string_hashed(num_bins=8),
-              "uid": f.integer_hashed(num_bins=6), "income": f.float_rescaled(scale=1 / 50), "w": "float"},
-             crosses=[f.cross(("job", "zip"), crossing_dim=10), ("code", "uid")], **kwargs)
-
-
 def rows(data, count=5):
     return {k: v[:count] for k, v in data.items()}
 
@@ -278,14 +263,14 @@ def as_frame(data):
                                   lambda d: ({k: v[i] for k, v in d.items()} for i in range(40))],
                          ids=["dict", "frame", "batches", "rows"])
 def test_feature_space_gives_keras_s_numbers(kind):
-    made = space()
+    made = space(FeatureSpace)
     made.adapt(kind(table()))
     np.testing.assert_allclose(made(rows(table())), EXPECTED["feature_space"], atol=1e-6)
     np.testing.assert_allclose(made({k: v[0] for k, v in table().items()}), EXPECTED["feature_space"][0], atol=1e-6)
 
 
 def test_feature_space_as_a_dict():
-    made = space(output_mode="dict")
+    made = space(FeatureSpace, output_mode="dict")
     made.adapt(table())
     found = made(rows(table()))
     np.testing.assert_allclose(np.concatenate([found[k] for k in sorted(set(found) - set(made.crossers))]
@@ -294,7 +279,7 @@ def test_feature_space_as_a_dict():
 
 
 def test_feature_space_files(tmp_path):
-    made = space()
+    made = space(FeatureSpace)
     made.adapt(table())
     made.save(tmp_path / "space.keras")
     for path in (tmp_path / "space.keras", GOLDEN / "feature_space.keras"):
@@ -302,7 +287,7 @@ def test_feature_space_files(tmp_path):
 
 
 def test_a_table_of_mixed_columns_end_to_end(tmp_path):
-    data, made = table(300), space()
+    data, made = table(300), space(FeatureSpace)
     target = (data["income"] > 50) & (data["job"] != "cook")
     made.adapt(data)
     output = layers.Dense(1, "sigmoid")(layers.Dense(16, "relu")(made.get_encoded_features()))
@@ -317,7 +302,7 @@ def test_a_table_of_mixed_columns_end_to_end(tmp_path):
 
 
 def test_feature_space_as_a_layer(tmp_path):
-    data, made = table(), space()
+    data, made = table(), space(FeatureSpace)
     made.adapt(data)
     inputs = {n: cornu.Input((1,), dtype=f.dtype, name=n) for n, f in made.features.items()}
     model = cornu.Model(inputs, layers.Dense(1)(made(inputs)))
