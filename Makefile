@@ -31,7 +31,7 @@ wheel: .venv/.made
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv .bench-venv build dist .pytest_cache .hypothesis src/*.egg-info mnist_curves.png
+	rm -rf .venv .bench-venv build dist .pytest_cache .hypothesis src/*.egg-info mnist_curves.png vae_digits.png
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A stamp says what is installed already; it is older than pyproject.toml when that has changed.
