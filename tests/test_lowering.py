@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cornu import lowering
+from cornu import functional, layers, lowering, ops
 from cornu.lowering import platform
 
 RNG = np.random.default_rng(0)
@@ -172,6 +172,38 @@ def test_moments_and_affine():
     agree(normalized, normal(30, 6), normal(6), normal(6))
 
 
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"mask": True}, {"mask": True, "scale": 0.3}], ids=str)
+@pytest.mark.parametrize("heads, shared", [(4, 4), (4, 2)])
+def test_attention(heads, shared, options):
+    if "mask" in options:
+        options = {**options, "mask": RNG.random((2, 1, 5, 7)) < 0.6}  # some queries may see nothing at all
+    keys = normal(2, 5 if options.get("is_causal") else 7, shared, 3)
+    agree(lambda q, k, v: ops.dot_product_attention(q, k, v, **options), normal(2, 5, heads, 3), keys, keys * 0.5 + 1)
+
+
+@pytest.mark.parametrize("layer, shape", [
+    (layers.LayerNormalization(), (3, 5, 6)), (layers.LayerNormalization(axis=(1, 2)), (3, 5, 6)),
+    (layers.LayerNormalization(center=False), (4, 6)), (layers.GroupNormalization(3), (2, 4, 5, 6)),
+    (layers.GroupNormalization(1), (2, 4, 6)), (layers.GroupNormalization(2, scale=False), (2, 4, 6)),
+    (layers.Dense(7), (600, 5)), (layers.EinsumDense("abc,cde->abde", (300, 2, 3)), (2, 300, 4)),
+    (layers.EinsumDense("abcd,cde->abe", (300, 3)), (2, 300, 4, 2)),
+], ids=lambda x: getattr(x, "name", str(x)))
+def test_layers_in_the_texts_of_the_cpu(layer, shape):
+    layer.build(shape)
+    pure = functional(layer, layer.trainable_variables)
+    agree(lambda x, *weights: pure(weights, x)[0], 3 * normal(*shape) + 2, *[1 + normal(*w.shape) for w in layer.weights])
+
+
+def test_projections_of_one_array_are_one_product():
+    layer = layers.MultiHeadAttention(2, 3, value_dim=4)
+    layer.build((2, 300, 5), (2, 300, 5))
+    pure = functional(lambda x: layer(x, x), layer.trainable_variables)
+    weights = [normal(*w.shape) for w in layer.weights]
+    agree(lambda x, *weights: pure(weights, x)[0], normal(2, 300, 5), *weights)
+    count = lambda y: str(jax.make_jaxpr(lambda x: layer(x, y(x)))(normal(2, 3, 5))).count("dot_general")
+    assert count(lambda x: x) == count(lambda x: x + 0) - 2
+
+
 def test_gpu_text_is_the_portable_one():
     trace = lambda: str(jax.make_jaxpr(lambda x, k: lowering.conv(x, k, 2))(normal(1, 8, 8, 2), normal(3, 3, 2, 4)))
     with lowering.lowering_for("gpu"):
@@ -187,7 +219,7 @@ def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
 def test_the_malloc_switch():
-    code = "from cornu.lowering import prepare_cpu; print(prepare_cpu())"
+    code = "from cornu.lowering import one_heap, prepare_cpu; print(one_heap() or prepare_cpu())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                          env={**os.environ, "CORNU_MALLOC": "0", "JAX_PLATFORMS": "cpu",
                               "PYTHONPATH": os.pathsep.join(sys.path)})
