@@ -1,6 +1,7 @@
 """The same seed gives the numbers of Keras; seeds count on; symbolic tensors are taken."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -72,3 +73,15 @@ def test_everything_dropped():
 def test_errors_say_what_is_wrong(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1000,), (7, 11, 13), (3, 3, 3, 16), (2, 0)], ids=str)
+def test_few_numbers_drawn_without_compiling_are_those_of_jax(shape):
+    key = jnp.array([1337, 3], "uint32")
+    for low, high in ((0.0, 1.0), (-0.0811, 0.0811), (-1.3, 2.7)):
+        assert np.array_equal(random.uniform(shape, low, high, "float32", key), jax.random.uniform(key, shape, "float32", low, high))
+    for dtype in ("float32", "bfloat16"):
+        plain = jax.random.normal(key, shape, dtype) * jnp.asarray(0.3, dtype) + jnp.asarray(0.5, dtype)
+        assert np.array_equal(random.normal(shape, 0.5, 0.3, dtype, key), plain)
+        plain = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype) * jnp.asarray(0.3, dtype)
+        assert np.array_equal(random.truncated_normal(shape, 0.0, 0.3, dtype, key), plain)

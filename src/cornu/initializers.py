@@ -10,7 +10,7 @@ import numpy as np
 
 from cornu import check, dtypes, random, registry
 from cornu.registry import Configurable
-from cornu.variable import Variable
+from cornu.variable import Variable, filled
 
 
 class Initializer(Configurable):
@@ -45,14 +45,14 @@ class Zeros(Initializer):
     """Zeros."""
 
     def __call__(self, shape, dtype=None):
-        return jnp.zeros(shape, dtypes.standardize(dtype))
+        return filled(shape, 0, dtypes.standardize(dtype))
 
 
 class Ones(Initializer):
     """Ones."""
 
     def __call__(self, shape, dtype=None):
-        return jnp.ones(shape, dtypes.standardize(dtype))
+        return filled(shape, 1, dtypes.standardize(dtype))
 
 
 class Constant(Initializer):

@@ -14,7 +14,7 @@ from cornu import check, context, names, registry
 from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.registry import Configurable
-from cornu.variable import Variable, functional
+from cornu.variable import Variable, filled, functional
 
 
 class Optimizer(Configurable):
@@ -105,7 +105,7 @@ class Optimizer(Configurable):
 
     def slot_value(self, name: str, value):
         """The first value of a slot, for a variable whose value is given."""
-        return jnp.zeros_like(value)
+        return filled(value.shape, 0, value.dtype, like=value)
 
     def has_slot(self, name: str, variable: Variable) -> bool:
         """Whether the slot is kept for this variable."""

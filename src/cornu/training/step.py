@@ -204,7 +204,7 @@ class Step:
     def _put_back(self, kept: list) -> None:
         for variable, value in zip(self.changing, kept):
             if variable._value.is_deleted():
-                variable._value = value
+                variable._value = jax.device_put(value, variable._value.sharding)
 
     def _compiled(self, key, fn, args, donate):
         with self._lock:
