@@ -98,6 +98,11 @@ def _parameters(init) -> tuple:
     return tuple(p for p in params if p.kind in kinds), any(p.kind is p.VAR_KEYWORD for p in params)
 
 
+def own_parameters(cls) -> set:
+    """The names of the arguments that a class's constructor takes itself, not through **kwargs."""
+    return {p.name for p in _parameters(cls.__init__)[0]}
+
+
 def config_of(instance) -> dict:
     """Read the config of an object from its constructors' signatures, base class first."""
     levels = []

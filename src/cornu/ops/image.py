@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import jax.scipy.ndimage
 import numpy as np
 
-from cornu import check, random
+from cornu import check
 from cornu.config import standardize_data_format
 from cornu.lowering import convolution
 from cornu.ops.core import saturate_cast
+from cornu.ops import warping
 from cornu.ops.kit import inexact, integers, public, tensor
 from cornu.symbolic import op
 
 _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
-_FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
 
 def _images(name, images, data_format, rank=2):
@@ -254,36 +254,12 @@ def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value
         fill_value: the value for "constant".
     """
     check.one_of("order", order, (0, 1), "map_coordinates")
-    check.one_of("fill_mode", fill_mode, _FILL_MODES, "map_coordinates")
+    check.one_of("fill_mode", fill_mode, warping.FILL_MODES, "map_coordinates")
     inputs, coordinates = tensor(inputs), inexact(coordinates)
     if coordinates.shape[0] != inputs.ndim:
         raise ValueError(f"map_coordinates: `coordinates` must have a row for each of the {inputs.ndim} axes of "
                          f"`inputs`. Received shape: {coordinates.shape}")
     return jax.scipy.ndimage.map_coordinates(inputs, list(coordinates), order, fill_mode, fill_value)
-
-
-def _sample(images, rows, columns, interpolation, fill_mode, fill_value):
-    """The images' values at places, given by (batch, height, width) rows and columns."""
-    order = {"nearest": 0, "bilinear": 1}[check.one_of("interpolation", interpolation, ("nearest", "bilinear"))]
-    check.one_of("fill_mode", fill_mode, _FILL_MODES)
-
-    def of_channel(channel, rows, columns):
-        return jax.scipy.ndimage.map_coordinates(channel, [rows, columns], order, fill_mode, fill_value)
-
-    of_image = jax.vmap(of_channel, (-1, None, None), -1)
-    return jax.vmap(of_image)(images, rows, columns)
-
-
-def _grid(images):
-    return jnp.meshgrid(jnp.arange(images.shape[1], dtype="float32"), jnp.arange(images.shape[2], dtype="float32"),
-                        indexing="ij")
-
-
-def _project(images, matrices):
-    """Rows and columns of the places in the images that 3 x 3 matrices give for each (x, y) of the result."""
-    rows, columns = _grid(images)
-    x, y, w = jnp.moveaxis(jnp.einsum("bij,jhw->bihw", matrices, jnp.stack([columns, rows, jnp.ones_like(rows)])), 1, 0)
-    return y / w, x / w
 
 
 @op
@@ -305,7 +281,7 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
                          f"Received: {transform.shape}")
     matrices = jnp.pad(transform.reshape(-1, 8), ((0, 0), (0, 1)), constant_values=1).reshape(-1, 3, 3)
     matrices = jnp.broadcast_to(matrices, (images.shape[0], 3, 3))
-    return undo(_sample(images, *_project(images, matrices), interpolation, fill_mode, fill_value))
+    return undo(warping.sample(images, *warping.project(images, matrices), interpolation, fill_mode, fill_value))
 
 
 @op
@@ -326,26 +302,11 @@ def perspective_transform(images, start_points, end_points, interpolation="bilin
                          f"Received: {start.shape} and {end.shape}")
     count = images.shape[0]
     start, end = (jnp.broadcast_to(p, (count, 4, 2)) for p in (start, end))
-    matrices = jax.vmap(_homography)(end, start)
-    return undo(_sample(images, *_project(images, matrices), interpolation, "constant", fill_value))
-
-
-def _homography(source, target):
-    """The 3 x 3 matrix that sends four points to four others."""
-    x, y, u, v = source[:, 0], source[:, 1], target[:, 0], target[:, 1]
-    one, zero = jnp.ones_like(x), jnp.zeros_like(x)
-    system = jnp.concatenate([jnp.stack([x, y, one, zero, zero, zero, -x * u, -y * u], -1),
-                              jnp.stack([zero, zero, zero, x, y, one, -x * v, -y * v], -1)])
-    return jnp.append(jnp.linalg.solve(system, jnp.concatenate([u, v])), 1.0).reshape(3, 3)
+    matrices = jax.vmap(warping.homography)(end, start)
+    return undo(warping.sample(images, *warping.project(images, matrices), interpolation, "constant", fill_value))
 
 
 # Filters -----------------------------------------------------------------------------------------------------------
-
-
-def _gauss(size, sigma, dtype):
-    places = jnp.arange(size, dtype=dtype) - (size - 1) / 2
-    weights = jnp.exp(-0.5 * jnp.square(places / jnp.asarray(sigma, dtype)))
-    return weights / jnp.sum(weights)
 
 
 @op
@@ -362,7 +323,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
     sigma = (sigma, sigma) if isinstance(sigma, (int, float)) else sigma
     images, undo = _images("gaussian_blur", images, data_format)
     wide = inexact(images)
-    window = _gauss(height, sigma[0], wide.dtype)[:, None] * _gauss(width, sigma[1], wide.dtype)
+    window = warping.gauss(height, sigma[0], wide.dtype)[:, None] * warping.gauss(width, sigma[1], wide.dtype)
     kernel = jnp.broadcast_to(window[:, :, None, None], (height, width, images.shape[-1], 1))
     return undo(_as(convolution.depthwise_conv(wide, kernel, 1, "same"), images.dtype))
 
@@ -383,13 +344,8 @@ def elastic_transform(images, alpha=20.0, sigma=5.0, interpolation="bilinear", f
         data_format: "channels_last" or "channels_first"; the configured one for None.
     """
     images, undo = _images("elastic_transform", images, data_format)
-    shape, key = images.shape[:3], random.key_of(seed)
-    noise = jax.random.normal(key, (2, *shape), "float32") * sigma
-    size = int(6 * sigma) | 1
-    smooth = gaussian_blur.__wrapped__(jnp.moveaxis(noise, 0, -1), (size, size), (sigma, sigma), "channels_last")
-    rows, columns = _grid(images)
-    return undo(_sample(images, rows + alpha * smooth[..., 1], columns + alpha * smooth[..., 0], interpolation,
-                        fill_mode, fill_value))
+    shifts = warping.elastic_shifts(images.shape[:3], alpha, sigma, seed)
+    return undo(warping.shifted(images, shifts, interpolation, fill_mode, fill_value))
 
 
 @op
@@ -429,7 +385,7 @@ def ssim(image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.01,
     if any(isinstance(d, int) and d < filter_size for d in image1.shape[1:3]):
         raise ValueError(f"ssim: images of shape {image1.shape} are smaller than filter_size={filter_size}.")
     image1, image2 = inexact(image1), inexact(image2)
-    bell = _gauss(filter_size, filter_sigma, image1.dtype)
+    bell = warping.gauss(filter_size, filter_sigma, image1.dtype)
     kernel = jnp.broadcast_to((bell[:, None] * bell)[:, :, None, None], (filter_size, filter_size, image1.shape[-1], 1))
 
     def mean(x):
