@@ -35,9 +35,10 @@ class Classifier(keras.Model):
     def call(self, images, training=None):
         return self.body(images, training=training)
 
-    def train_step(self, x, y, sample_weight=None):
-        mixed = self.cutmix(self.mixup({"images": x, "labels": y}, training=True), training=True)
-        return super().train_step(mixed["images"], mixed["labels"], sample_weight)
+    def train_step(self, data):
+        images, labels = data
+        mixed = self.cutmix(self.mixup({"images": images, "labels": labels}, training=True), training=True)
+        return super().train_step((mixed["images"], mixed["labels"]))
 
 
 def picture(images, labels, path):

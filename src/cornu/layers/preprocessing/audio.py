@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, config
+from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
-from cornu.layers.spec import InputSpec
 from cornu.ops import math as ops
 
 _MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")

@@ -156,7 +156,7 @@ class Equalization(BaseImagePreprocessingLayer):
         self.bins = check.positive("bins", bins, "Equalization")
 
     def _augment(self, images, transformation):
-        place = rescale(images, self.value_range, (0, self.bins))
+        place = rescale(images, self.value_range, (0, self.bins - 1))
         place = jnp.clip(place, 0, self.bins - 1).astype("int32")
         counts = _histograms(place, self.bins)
         total = jnp.cumsum(counts, 1)
