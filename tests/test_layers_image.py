@@ -16,7 +16,7 @@ from cornu.layers.preprocessing.image import BaseImagePreprocessingLayer
 from cornu.ops import boxes
 from cornu.testing import check_layer
 
-QUICK = ("Resizing", "RandomCrop", "RandomFlip", "RandomRotation", "RandomHue", "RandomErasing", "Equalization")
+QUICK = ("Resizing", "RandomFlip", "RandomRotation", "RandomHue")
 FIRST = {r.name: r for r in reversed(IMAGE_ROWS)}  # each layer's first row
 
 
@@ -71,7 +71,7 @@ def test_configs_are_read_by_both_libraries(row):
         assert plain(type(theirs).from_config(json.loads(json.dumps(config))).get_config()) == plain(other)
 
 
-@over(FIRST.values(), lambda r: r.name in ("RandomCrop", "RandomHue"))
+@over(FIRST.values(), lambda r: r.name == "RandomCrop")
 def test_what_holds_of_any_layer(row):
     check_layer(getattr(cornu.layers, row.name), row.kwargs, inputs=images_of(row), call_kwargs={"training": True}, tolerance=1e-4)
 
@@ -126,12 +126,12 @@ def test_new_numbers_at_every_call_from_the_seed_alone(row):
     close(layer(data, training=True), first, 0)
 
 
-def test_no_tracer_leaks():
-    for name in ("RandAugment", "AugMix", "RandomElasticTransform", "CutMix"):
-        layer = getattr(cornu.layers, name)(seed=1)
-        with jax.checking_leaks():
-            jax.jit(cornu.functional(lambda x: layer(x, training=True), layer.variables))(
-                [v.value for v in layer.variables], np.ones((2, 8, 8, 3), "float32"))
+@pytest.mark.parametrize("name", ["CutMix", *(pytest.param(n, marks=pytest.mark.long) for n in ("RandAugment", "AugMix"))])
+def test_no_tracer_leaks(name):
+    layer = getattr(cornu.layers, name)(seed=1)
+    with jax.checking_leaks():
+        jax.jit(cornu.functional(lambda x: layer(x, training=True), layer.variables))(
+            [v.value for v in layer.variables], np.ones((2, 8, 8, 3), "float32"))
 
 
 # what moves with the images ----------------------------------------------------------------------------------------
@@ -320,8 +320,8 @@ class Mixed(cornu.Model):
     def __init__(self):
         super().__init__()
         self.mixers = [cornu.layers.MixUp(seed=1), cornu.layers.CutMix(seed=2)]
-        self.body = cornu.Sequential([*chain()[1:4], cornu.layers.Conv2D(8, 3, activation="relu"),
-                                      cornu.layers.GlobalAveragePooling2D(), cornu.layers.Dense(10, activation="softmax")])
+        self.body = cornu.Sequential([*chain()[2:], cornu.layers.Rescaling(1 / 255), cornu.layers.Flatten(),
+                                      cornu.layers.Dense(10, activation="softmax")])
 
     def call(self, x, training=None):
         return self.body(x, training=training)
@@ -337,10 +337,11 @@ def test_augmentation_and_mixing_train_inside_fit():
     digits = pytest.importorskip("sklearn.datasets").load_digits()
     x, y = digits.images[:512, ..., None].astype("float32") * 16, np.eye(10, dtype="float32")[digits.target[:512]]
     model = Mixed()
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(cornu.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["accuracy"])
     states = [np.asarray(v) for v in model.mixers[0].variables]
     losses = model.fit(x, y, epochs=3, batch_size=64, verbose=0).history["loss"]
-    assert losses[-1] < losses[0] and not np.array_equal(states[0], model.mixers[0].variables[0])
+    assert losses[-1] < losses[0] and model.evaluate(x, y, verbose=0)[1] > 0.6
+    assert not np.array_equal(states[0], model.mixers[0].variables[0])
 
 
 def test_a_user_s_own_image_layer():
@@ -374,7 +375,7 @@ def test_labels_and_boxes_stay_exact_under_bfloat16():
 SIGNAL = np.random.default_rng(0).normal(size=(2, 600, 2)).astype("float32")
 FRAMES = dict(frame_length=64)
 STFT = [dict(mode=m, **FRAMES) for m in ("log", "magnitude", "psd", "real", "imag", "stft")] + [
-    dict(mode="magnitude", fft_length=101, frame_step=16, scaling="spectrum", window="hamming", periodic=True, **FRAMES),
+    dict(mode="magnitude", fft_length=100, frame_step=16, scaling="spectrum", window="hamming", periodic=True, **FRAMES),
     dict(mode="psd", padding="same", expand_dims=True, scaling=None, window=None, **FRAMES),
     dict(mode="stft", padding="same", data_format="channels_first", **FRAMES),
     dict(mode="log", padding="same", data_format="channels_first", expand_dims=True, window="blackman", **FRAMES)]
