@@ -27,7 +27,7 @@ def run(layers, data):
     return data
 
 
-def best(call, times=7):
+def best(call, times=3):
     def once():
         start = time.perf_counter()
         found = call()
@@ -46,7 +46,7 @@ def main():
     labels = np.eye(10, dtype="float32")[np.arange(256) % 10]
     for what, layers in pipelines(library).items():
         data = {"images": images, "labels": labels} if "MixUp" in what else images
-        print(f"{name} {what}: eager {best(lambda: run(layers, data)):.0f} ms", end="")
+        print(f"{name} {what}: eager {best(lambda: run(layers, data)):.0f} ms", end="", flush=True)
         if name == "cornu":
             import jax
 
