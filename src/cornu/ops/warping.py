@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, random
+from cornu.lowering.platform import materialized
 
 FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")
 
@@ -21,11 +22,15 @@ def _inside(index, size, fill_mode):
 
 
 def sample(images, rows, columns, interpolation, fill_mode, fill_value):
-    """The images' values at places, given by (batch, height, width) rows and columns; all channels are read at once."""
+    """The images' values at places, given by (batch, height, width) rows and columns; all channels are read at once.
+
+    Images and values are written to memory once: XLA:CPU would compute anew what is read, at each of its four corners
+    (a flip, rotation, zoom and contrast of 256 x 96 x 96 x 3 under one jit: 55 ms instead of 113).
+    """
     check.one_of("interpolation", interpolation, ("nearest", "bilinear"))
     check.one_of("fill_mode", fill_mode, FILL_MODES)
     count, height, width, channels = images.shape
-    flat = images.reshape(count, height * width, channels)
+    flat = materialized(images).reshape(count, height * width, channels)
 
     def at(row, column):
         index = _inside(row, height, fill_mode) * width + _inside(column, width, fill_mode)
@@ -43,7 +48,8 @@ def sample(images, rows, columns, interpolation, fill_mode, fill_value):
     upper = at(top, left) * (1 - right) + at(top, left + 1) * right
     lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
     values = upper * (1 - down) + lower * down
-    return (jnp.round(values) if jnp.issubdtype(images.dtype, jnp.integer) else values).astype(images.dtype)
+    values = jnp.round(values) if jnp.issubdtype(images.dtype, jnp.integer) else values
+    return materialized(values.astype(images.dtype))
 
 
 def grid(images):
