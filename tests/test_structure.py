@@ -90,7 +90,7 @@ def test_sizes(capsys):
         lines[part(path)] = lines.get(part(path), 0) + path.read_text().count("\n")
     with capsys.disabled():
         print("\nlines:", ", ".join(f"{name} {count}" for name, count in sorted(lines.items())), "- total", sum(lines.values()))
-    assert sum(lines.values()) < 34_000
+    assert sum(lines.values()) < 36_000
 
 
 def test_the_book_of_layers_stays_short():
