@@ -16,8 +16,9 @@ def pipelines(library):
     flips = lambda: [layers.RandomFlip("horizontal", seed=1), layers.RandomRotation(0.1, seed=2),  # noqa: E731
                      layers.RandomZoom(0.2, seed=3), layers.RandomContrast(0.2, seed=4)]
     return {"flip, rotation, zoom, contrast": flips(), "RandAugment": [layers.RandAugment(seed=5)],
-            "brightness, saturation, hue": [layers.RandomBrightness(0.2, seed=1), layers.RandomSaturation((0.4, 0.6), seed=2),
-                                            layers.RandomHue(0.1, seed=3)],
+            "brightness, saturation, hue": [
+                layers.RandomBrightness(0.2, seed=1), layers.RandomSaturation((0.4, 0.6), seed=2),
+                layers.RandomHue(0.1, seed=3)],
             "MixUp, CutMix": [layers.MixUp(seed=1), layers.CutMix(seed=2)]}
 
 

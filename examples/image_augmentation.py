@@ -46,11 +46,11 @@ def picture(images, labels, path):
     from PIL import Image
 
     rows = [images]
-    for layer in (*AUGMENTATION, layers.RandomElasticTransform((1, 1), (1, 1), seed=8), layers.RandomErasing((1, 1), seed=9),
-                  layers.AugMix(seed=10), layers.MixUp(alpha=1.0, seed=11), layers.CutMix((1, 1), seed=12)):
+    for layer in (*AUGMENTATION, layers.RandomElasticTransform((1, 1), (1, 1), seed=8),
+                  layers.RandomErasing((1, 1), seed=9), layers.AugMix(seed=10),
+                  layers.MixUp(alpha=1.0, seed=11), layers.CutMix((1, 1), seed=12)):
         data = {"images": images, "labels": labels}
         rows.append(np.asarray(layer(data, training=True)["images"]))
-        print(f"{type(layer).__name__}")
     grid = np.concatenate([np.concatenate(list(row), 1) for row in rows])[..., 0]
     grid = np.clip(grid, 0, 255).astype("uint8").repeat(2, 0).repeat(2, 1)
     Image.fromarray(grid).save(path)

@@ -1,7 +1,7 @@
 """One row per image layer and configuration; tests/test_layers_image.py runs its properties over all of them.
 
 `row(name, **kwargs)`: the class's name and its arguments. Options, with an underscore:
-    _same: whether the real Keras gives the same images for the same seed; where it does not, docs/differences.md says why.
+    _same: whether the real Keras gives the same images for the same seed; where not, docs/differences.md says why.
     _batch: how many images; one where Keras mixes up the images of a batch.
     _range: the lowest and the highest value of the images.
     _tolerance: allowed difference from Keras, as a share of the range of values.
@@ -52,7 +52,8 @@ GEOMETRIC = [
     row("RandomZoom", height_factor=0.2, width_factor=(0.1, 0.3), seed=3),
     row("RandomZoom", height_factor=(-0.5, -0.1), fill_mode="nearest", seed=3),
     row("RandomTranslation", height_factor=0.2, width_factor=0.3, seed=3),
-    row("RandomTranslation", height_factor=(0.5, 0.5), width_factor=0, fill_mode="constant", interpolation="nearest", seed=3),
+    row("RandomTranslation", height_factor=(0.5, 0.5), width_factor=0, fill_mode="constant", interpolation="nearest",
+        seed=3),
     row("RandomShear", x_factor=0.2, y_factor=0.3, seed=3),
     row("RandomShear", x_factor=(0.1, 0.4), fill_mode="wrap", seed=3),
     row("RandomPerspective", seed=3),
@@ -70,8 +71,8 @@ COLOUR = [
     row("RandomHue", factor=0.4, seed=3),
     row("RandomHue", factor=(0.1, 0.9), seed=3, **BOTH),
     row("RandomColorDegeneration", factor=0.5, seed=3),
-    row("RandomColorJitter", brightness_factor=0.2, contrast_factor=0.2, saturation_factor=(0.4, 0.6), hue_factor=0.2, seed=3,
-        **UNIT),
+    row("RandomColorJitter", brightness_factor=0.2, contrast_factor=0.2, saturation_factor=(0.4, 0.6), hue_factor=0.2,
+        seed=3, **UNIT),
     row("RandomGrayscale", seed=3),
     row("RandomInvert", factor=0.8, seed=3),
     row("RandomInvert", factor=(1, 1), seed=3, _same=False, **BOTH),

@@ -22,7 +22,8 @@ FIRST = {r.name: r for r in reversed(IMAGE_ROWS)}  # each layer's first row
 
 def over(rows, quick):
     """A test over rows; all but the quick ones are among the long tests."""
-    return pytest.mark.parametrize("row", [pytest.param(r, id=str(r), marks=() if quick(r) else pytest.mark.long) for r in rows])
+    marked = [pytest.param(r, id=str(r), marks=() if quick(r) else pytest.mark.long) for r in rows]
+    return pytest.mark.parametrize("row", marked)
 
 
 every_row = over(IMAGE_ROWS, lambda r: True)
@@ -64,7 +65,8 @@ def test_the_same_seed_gives_the_images_of_keras(row):
 def test_configs_are_read_by_both_libraries(row):
     mine, theirs = made(row), made(row, keras)
     config, other = mine.get_config(), theirs.get_config()
-    lost = {"RandomGrayscale": ("seed",), "MaxNumBoundingBoxes": ("fill_value",)}.get(row.name, ())  # Keras forgets them
+    keras_forgets = {"RandomGrayscale": ("seed",), "MaxNumBoundingBoxes": ("fill_value",)}
+    lost = keras_forgets.get(row.name, ())
     assert plain(config, lost) == plain(other)
     assert plain(type(mine).from_config(json.loads(json.dumps(other))).get_config(), lost) == plain(config, lost)
     if row.name != "RandomShear":  # Keras refuses its own config
@@ -73,7 +75,8 @@ def test_configs_are_read_by_both_libraries(row):
 
 @over(FIRST.values(), lambda r: r.name == "RandomCrop")
 def test_what_holds_of_any_layer(row):
-    check_layer(getattr(cornu.layers, row.name), row.kwargs, inputs=images_of(row), call_kwargs={"training": True}, tolerance=1e-4)
+    check_layer(getattr(cornu.layers, row.name), row.kwargs, inputs=images_of(row), call_kwargs={"training": True},
+                tolerance=1e-4)
 
 
 @one_of_each
@@ -95,7 +98,8 @@ def test_a_single_image_is_a_batch_of_one(row):
 def test_bytes(row):
     images = images_of(row._replace(range=(0, 255))).round()
     kwargs = {k: v for k, v in row.kwargs.items() if k != "value_range"}
-    floats, whole = (getattr(cornu.layers, row.name)(**kwargs)(x, training=True) for x in (images, images.astype("uint8")))
+    floats, whole = (getattr(cornu.layers, row.name)(**kwargs)(x, training=True)
+                     for x in (images, images.astype("uint8")))
     keeps = ("Resizing", "RandomBrightness", "RandomGrayscale", "ContrastLimitedAdaptiveHistogramEqualization",
              "MaxNumBoundingBoxes")
     assert whole.dtype == ("uint8" if row.name in keeps else "float32")
@@ -126,7 +130,8 @@ def test_new_numbers_at_every_call_from_the_seed_alone(row):
     close(layer(data, training=True), first, 0)
 
 
-@pytest.mark.parametrize("name", ["CutMix", *(pytest.param(n, marks=pytest.mark.long) for n in ("RandAugment", "AugMix"))])
+@pytest.mark.parametrize("name", [
+    "CutMix", *(pytest.param(n, marks=pytest.mark.long) for n in ("RandAugment", "AugMix"))])
 def test_no_tracer_leaks(name):
     layer = getattr(cornu.layers, name)(seed=1)
     with jax.checking_leaks():
@@ -137,7 +142,8 @@ def test_no_tracer_leaks(name):
 # what moves with the images ----------------------------------------------------------------------------------------
 
 MOVING = {
-    "Resizing": dict(height=40, width=30), "CenterCrop": dict(height=24, width=20), "RandomCrop": dict(height=28, width=24),
+    "Resizing": dict(height=40, width=30), "CenterCrop": dict(height=24, width=20),
+    "RandomCrop": dict(height=28, width=24),
     "RandomFlip": {}, "RandomRotation": dict(factor=0.1), "RandomZoom": dict(height_factor=0.3, width_factor=0.2),
     "RandomTranslation": dict(height_factor=0.1, width_factor=0.1), "RandomShear": dict(x_factor=0.2, y_factor=0.1),
     "RandomPerspective": dict(factor=(1, 1), scale=0.3), "RandomElasticTransform": dict(factor=(1, 1), scale=(1, 1)),
@@ -202,7 +208,8 @@ def test_one_image_with_its_box_mask_and_label():
 def test_masks_without_a_channel_axis():
     data = scene()
     flat = {**data, "segmentation_masks": data["segmentation_masks"][..., 0]}
-    a, b = (cornu.layers.RandomRotation(0.2, seed=1, bounding_box_format="xyxy")(d)["segmentation_masks"] for d in (data, flat))
+    a, b = (cornu.layers.RandomRotation(0.2, seed=1, bounding_box_format="xyxy")(d)["segmentation_masks"]
+            for d in (data, flat))
     np.testing.assert_array_equal(a[..., 0], b)
 
 
@@ -292,13 +299,15 @@ def test_cutmix_labels_are_the_areas_that_are_seen():
 
 
 def chain():
-    return [cornu.layers.Resizing(16, 16), cornu.layers.RandomFlip("horizontal", seed=1), cornu.layers.RandomRotation(0.05, seed=2),
-            cornu.layers.RandomZoom(0.1, seed=3), cornu.layers.RandomContrast(0.2, seed=4), cornu.layers.RandAugment(seed=5)]
+    layers = cornu.layers
+    return [layers.Resizing(16, 16), layers.RandomFlip("horizontal", seed=1), layers.RandomRotation(0.05, seed=2),
+            layers.RandomZoom(0.1, seed=3), layers.RandomContrast(0.2, seed=4), layers.RandAugment(seed=5)]
 
 
 def test_a_model_with_augmentation_is_saved_and_reloaded(tmp_path):
-    model = cornu.Sequential([cornu.Input((20, 18, 3)), *chain(), cornu.layers.Pipeline([cornu.layers.RandomBrightness(0.1)]),
-                              cornu.layers.Flatten(), cornu.layers.Dense(2)])
+    brightness = cornu.layers.Pipeline([cornu.layers.RandomBrightness(0.1)])
+    model = cornu.Sequential([cornu.Input((20, 18, 3)), *chain(), brightness, cornu.layers.Flatten(),
+                              cornu.layers.Dense(2)])
     model.save(tmp_path / "m.keras")
     again = cornu.saving.load_model(tmp_path / "m.keras")
     x = np.random.default_rng(0).uniform(0, 255, (3, 20, 18, 3)).astype("float32")
@@ -375,12 +384,14 @@ def test_labels_and_boxes_stay_exact_under_bfloat16():
 SIGNAL = np.random.default_rng(0).normal(size=(2, 600, 2)).astype("float32")
 FRAMES = dict(frame_length=64)
 STFT = [dict(mode=m, **FRAMES) for m in ("log", "magnitude", "psd", "real", "imag", "stft")] + [
-    dict(mode="magnitude", fft_length=100, frame_step=16, scaling="spectrum", window="hamming", periodic=True, **FRAMES),
+    dict(mode="magnitude", fft_length=128, frame_step=16, scaling="spectrum", window="hamming", periodic=True,
+         **FRAMES),
     dict(mode="psd", padding="same", expand_dims=True, scaling=None, window=None, **FRAMES),
     dict(mode="stft", padding="same", data_format="channels_first", **FRAMES),
     dict(mode="log", padding="same", data_format="channels_first", expand_dims=True, window="blackman", **FRAMES)]
-MEL = [{}, dict(fft_length=512, sequence_stride=100, sequence_length=300, window="hamming", num_mel_bins=40, min_freq=100,
-                max_freq=6000.0), dict(fft_length=512, top_db=10.0, mag_exp=1.0, ref_power=2.0, min_power=1e-3)]
+MEL = [{}, dict(fft_length=512, sequence_stride=100, sequence_length=300, window="hamming", num_mel_bins=40,
+                min_freq=100, max_freq=6000.0),
+       dict(fft_length=512, top_db=10.0, mag_exp=1.0, ref_power=2.0, min_power=1e-3)]
 
 
 @pytest.mark.parametrize("kwargs", STFT, ids=str)
@@ -395,8 +406,8 @@ def test_stft_spectrogram_is_keras_s(kwargs):
 
 
 def test_stft_spectrogram_is_scipy_s():
-    theirs = scipy.signal.stft(SIGNAL[:, :, 0], window="hann", nperseg=64, nfft=128, boundary=None, padded=False, scaling="psd")[2]
-    mine = cornu.layers.STFTSpectrogram("magnitude", 64, fft_length=128, periodic=True)(SIGNAL[:, :, :1])
+    theirs = scipy.signal.stft(SIGNAL[:, :, 0], nperseg=64, nfft=101, boundary=None, padded=False, scaling="psd")[2]
+    mine = cornu.layers.STFTSpectrogram("magnitude", 64, fft_length=101, periodic=True)(SIGNAL[:, :, :1])
     np.testing.assert_allclose(mine, np.abs(theirs).swapaxes(1, 2), atol=1e-5)
 
 

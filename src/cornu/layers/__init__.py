@@ -30,23 +30,7 @@ from cornu.layers.pooling import (
     AvgPool1D, AvgPool2D, AvgPool3D, GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalAvgPool1D,
     GlobalAvgPool2D, GlobalAvgPool3D
 )
-from cornu.layers.preprocessing import (
-    CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup, Normalization, Rescaling, StringLookup,
-    TextVectorization
-)
-from cornu.layers.preprocessing.audio import MelSpectrogram, STFTSpectrogram
-from cornu.layers.preprocessing.colour import (
-    AutoContrast, RandomBrightness, RandomColorDegeneration, RandomColorJitter, RandomContrast, RandomGrayscale,
-    RandomHue, RandomInvert, RandomPosterization, RandomSaturation, Solarization
-)
-from cornu.layers.preprocessing.filters import (
-    ContrastLimitedAdaptiveHistogramEqualization, Equalization, RandomErasing, RandomGaussianBlur, RandomSharpness
-)
-from cornu.layers.preprocessing.geometric import (
-    RandomElasticTransform, RandomFlip, RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
-)
-from cornu.layers.preprocessing.mixing import AugMix, CutMix, MaxNumBoundingBoxes, MixUp, Pipeline, RandAugment
-from cornu.layers.preprocessing.sizes import CenterCrop, RandomCrop, Resizing
+from cornu.layers.preprocessing import *  # noqa: F403
 from cornu.layers.regularization import (
     Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianNoise, GaussianDropout, AlphaDropout,
     ActivityRegularization

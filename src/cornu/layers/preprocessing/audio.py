@@ -47,8 +47,8 @@ class STFTSpectrogram(Layer):
         for argument, value in (("frame_step", frame_step), ("fft_length", fft_length)):
             setattr(self, argument, value if value is None else check.positive(argument, value, name))
         if (frame_step or 1) > frame_length or (fft_length or frame_length) < frame_length:
-            raise ValueError(f"{name}: `frame_step` must be at most frame_length={frame_length}, `fft_length` at least. "
-                             f"Received: frame_step={frame_step}, fft_length={fft_length}")
+            raise ValueError(f"{name}: `frame_step` must be at most frame_length={frame_length}, `fft_length` at "
+                             f"least. Received: frame_step={frame_step}, fft_length={fft_length}")
         self.window, self.periodic = window, periodic
         self.scaling = check.one_of("scaling", scaling, ("density", "spectrum", None), name)
         self.padding = check.one_of("padding", str(padding).lower(), ("valid", "same"), name)
@@ -90,7 +90,8 @@ class STFTSpectrogram(Layer):
             raise ValueError(f"STFTSpectrogram layer {self.name!r}: a signal of {samples} samples is shorter than "
                              f"frame_length={self.frame_length}. Pass a shorter one, or padding='same'.")
         frames = ops.extract_sequences(signal, self.frame_length, step)
-        real, imag = (frames @ getattr(self, k)[:, 0] if hasattr(self, k) else None for k in ("real_kernel", "imag_kernel"))
+        real, imag = (frames @ getattr(self, kernel)[:, 0] if hasattr(self, kernel) else None
+                      for kernel in ("real_kernel", "imag_kernel"))
         return self._laid_out(self._derived(real, imag))  # from (batch, channels, windows, frequencies)
 
     def _derived(self, real, imag):
@@ -188,6 +189,3 @@ class MelSpectrogram(Layer):
         weights = np.maximum(0, np.minimum(rise, fall))
         weights[0] = 0  # the constant part belongs to no band
         return jnp.asarray(weights, dtype)
-
-
-__all__ = ["MelSpectrogram", "STFTSpectrogram"]

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 
 from cornu import check, random
-from cornu.layers.layer import Layer
 from cornu.layers.preprocessing.image import (
     BaseImagePreprocessingLayer, RandomImageLayer, checked_range, interval, per_image, rescale)
 from cornu.ops import image as ops
@@ -347,7 +346,3 @@ class RandomColorJitter(_Coloured):
         for name, drawn in transformation.items():
             images = getattr(self, name)._augment(images, drawn)
         return images
-
-
-__all__ = [n for n, v in globals().items() if isinstance(v, type) and issubclass(v, Layer) and v.__module__ == __name__
-           and not n.startswith("_")]

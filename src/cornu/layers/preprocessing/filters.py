@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, random
-from cornu.layers.layer import Layer
 from cornu.layers.preprocessing.image import (
     BaseImagePreprocessingLayer, RandomImageLayer, checked_range, interval, per_image, rescale)
 
@@ -12,7 +11,10 @@ _BYTES = (0, 255)
 
 
 def _neighbours(images, axis, reach):
-    """The images shifted along an axis by -reach to reach pixels, zeros coming in: for small windows cheaper than a convolution."""
+    """The images shifted along an axis by -reach to reach pixels, zeros coming in.
+
+    Sums of them are convolutions with small windows, for which XLA has no fast way inside a branch on the CPU.
+    """
     edges = [(0, 0)] * images.ndim
     edges[axis] = (reach, reach)
     wide = jnp.pad(images, edges)
@@ -243,7 +245,3 @@ class ContrastLimitedAdaptiveHistogramEqualization(BaseImagePreprocessingLayer):
                 found = _look_up(tables, place * (self.tile_grid_size[0] * self.tile_grid_size[1]) + which)
                 total = total + found * (by_row[:, None] * by_column)[..., None]
         return total
-
-
-__all__ = [n for n, v in globals().items() if isinstance(v, type) and issubclass(v, Layer) and v.__module__ == __name__
-           and not n.startswith("_")]

@@ -4,8 +4,6 @@ A layer of this family defines `_draw`, which draws all that is random (one numb
 no loop), and `_augment`, which changes a batch of images, channels last. Geometric layers also say where boxes go.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +21,7 @@ def interval(owner: str, argument: str, value, low, high, start=None) -> tuple:
     """A factor as (lower, upper): two numbers, in any order, or one: then from `start` on, or from its negative."""
     try:
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        pair = ((-abs(value) if start is None else start), abs(value) if start is None else value) if number else tuple(value)
+        pair = tuple(value) if not number else (start, value) if start is not None else (-abs(value), abs(value))
         pair = tuple(sorted(p.item() if isinstance(p, np.number) else p for p in pair))
         good = len(pair) == 2 and low <= pair[0] and pair[1] <= high and (not number or start is None or start <= value)
     except TypeError:
@@ -295,11 +293,14 @@ def compiled(layer, data, training: bool):
 
 def _settings(layer) -> tuple:
     """All that decides what a layer computes, but for its seeds."""
-    return tuple((type(part), repr([(k, v) for k, v in vars(part).items() if k not in _NO_SETTINGS and not hasattr(v, "get_config")]),
-                  part.compute_dtype) for part in layer._flatten_layers())
+    def told(part):
+        return [(k, v) for k, v in vars(part).items() if k not in _NO_SETTINGS and not hasattr(v, "get_config")]
+
+    return tuple((type(part), repr(told(part)), part.compute_dtype) for part in layer._flatten_layers())
 
 
-_NO_SETTINGS = frozenset(("name", "seed", "_told", "_kept_parts", "_inbound_nodes", "_losses", "_build_shapes", "_dtype_policy"))
+_NO_SETTINGS = frozenset(("name", "seed", "_told", "_kept_parts", "_inbound_nodes", "_losses", "_build_shapes",
+                          "_dtype_policy"))
 _executables: dict = {}
 
 

@@ -26,8 +26,9 @@ class _Pairing(RandomImageLayer):
             raise ValueError(f"{called(self)} mixes images, so it has to mix their labels: pass a dict of 'images' and "
                              f"'labels'. Received the keys {sorted(data)}")
         if labels is not None and not jnp.issubdtype(jnp.asarray(labels).dtype, jnp.floating):
-            raise ValueError(f"{called(self)}: labels are mixed, so they must be floats, such as one-hot rows, not class "
-                             f"numbers: see cornu.utils.to_categorical. Received dtype: {jnp.asarray(labels).dtype}")
+            raise ValueError(f"{called(self)}: labels are mixed, so they must be floats, such as one-hot rows, not "
+                             "class numbers: see cornu.utils.to_categorical. "
+                             f"Received dtype: {jnp.asarray(labels).dtype}")
 
     def _changes(self, transformation, training):
         return training and transformation is not None
@@ -126,8 +127,8 @@ class CutMix(_Pairing):
     def transform_bounding_boxes(self, bounding_boxes, transformation=None, training=True):
         """The boxes, outside training."""
         if self._changes(transformation, training):
-            raise ValueError(f"{called(self)} cannot tell what a cut leaves of bounding boxes. Use MixUp for detection, or "
-                             "leave 'bounding_boxes' out.")
+            raise ValueError(f"{called(self)} cannot tell what a cut leaves of bounding boxes. Use MixUp for "
+                             "detection, or leave 'bounding_boxes' out.")
         return bounding_boxes
 
     def transform_segmentation_masks(self, segmentation_masks, transformation=None, training=True):
@@ -157,7 +158,8 @@ class _Choosing(RandomImageLayer):
         """The layers, under the attribute names that files know."""
         common = dict(data_format=self.data_format, dtype=self.dtype_policy, seed=self.seed)
         plain = {k: v for k, v in common.items() if k != "seed"}
-        where, ranged, factor = dict(common, interpolation=self.interpolation), dict(value_range=self.value_range), self.factor
+        where, ranged = dict(common, interpolation=self.interpolation), dict(value_range=self.value_range)
+        factor = self.factor
         bits = tuple(max(1, int(f * 8)) for f in factor)
         made = {"random_shear": RandomShear(factor, factor, **where),
                 "random_translation": RandomTranslation(factor, factor, **where),
@@ -271,8 +273,8 @@ class AugMix(_Choosing):
         chosen = random.randint(steps, 0, len(self._names), seed=seed)
         chosen = jnp.where(jnp.arange(self.chain_depth) < depths, chosen, len(self._names))
         drawn = self._draw_all(seed, (chains * self.chain_depth * count, *shape[1:]))  # for every step at once
-        drawn = {name: {k: v.reshape(*steps, count, *v.shape[1:]) for k, v in (values or {}).items() if k != "input_shape"}
-                 for name, values in drawn.items()}
+        drawn = {name: {k: v.reshape(*steps, count, *v.shape[1:]) for k, v in (values or {}).items()
+                        if k != "input_shape"} for name, values in drawn.items()}
         return {"chain_mixing_weights": parts / jnp.sum(parts, -1, keepdims=True),
                 "weight_sample": random.beta((count,), self.alpha, self.alpha, seed=seed),
                 "layer_idxes": chosen, "transforms": drawn}
@@ -304,8 +306,8 @@ class MaxNumBoundingBoxes(BaseImagePreprocessingLayer):
         max_number: how many.
         fill_value: the numbers and the label of missing boxes.
 
-    >>> data = {"images": np.ones((1, 4, 4, 3)), "bounding_boxes": {"boxes": np.ones((1, 1, 4)), "labels": np.ones((1, 1))}}
-    >>> MaxNumBoundingBoxes(3)(data)["bounding_boxes"]["labels"]
+    >>> boxes = {"boxes": np.ones((1, 1, 4)), "labels": np.ones((1, 1))}
+    >>> MaxNumBoundingBoxes(3)({"images": np.ones((1, 4, 4, 3)), "bounding_boxes": boxes})["bounding_boxes"]["labels"]
     Array([[ 1., -1., -1.]], dtype=float32)
     """
 
@@ -368,7 +370,3 @@ class Pipeline(Layer):
         for layer in self.layers:
             inputs = layer(inputs, training=training)
         return inputs
-
-
-__all__ = [n for n, v in globals().items() if isinstance(v, type) and issubclass(v, Layer) and v.__module__ == __name__
-           and not n.startswith("_")]
