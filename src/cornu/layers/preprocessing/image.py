@@ -74,7 +74,7 @@ class BaseImagePreprocessingLayer(Layer):
         self.data_format = config.standardize_data_format(data_format)
         self.built = True
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict:  # Keras has no keys for what a class only hands on
         """The constructor's arguments; those that a class only hands on are left out while they are None."""
         own = registry.own_parameters(type(self))
         return {k: v for k, v in super().get_config().items() if v is not None or k in own}
