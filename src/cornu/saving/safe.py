@@ -12,6 +12,7 @@ import threading
 import zipfile
 import zlib
 
+from cornu.errors import user_frames
 from cornu.saving import hdf5
 from cornu.saving.view import FileError, View
 
@@ -246,7 +247,8 @@ def building(path):
         raise
     except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
         said = f"{error!s:.1000}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error!s:.500}"
-        raise FileError(f"{path}: nothing can be built from its config.\n{said}") from error
+        own = user_frames(error).__traceback__ is not None  # it came out of a class of the caller's
+        raise FileError(f"{path}: nothing can be built from its config.\n{said}") from (error if own else None)
 
 
 def _check_entry(path, item) -> None:
