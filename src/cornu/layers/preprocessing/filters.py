@@ -54,7 +54,7 @@ class RandomGaussianBlur(RandomImageLayer):
 
     Args:
         factor: the probability's range: two numbers, or one from 0 on.
-        kernel_size: height and width of the window, odd integers, or one for both.
+        kernel_size: width and height of the window, odd integers, or one for both.
         sigma: the range of the bell's standard deviations along width and height, which a batch shares, in pixels:
             two numbers, or one from 0 on.
         value_range: the lowest and the highest value of images.
@@ -80,7 +80,7 @@ class RandomGaussianBlur(RandomImageLayer):
 
     def _augment(self, images, transformation):
         blurred = images
-        for axis, size in enumerate(self.kernel_size, 1):
+        for axis, size in enumerate(self.kernel_size[::-1], 1):
             sigma = jnp.maximum(transformation["blur_factor"][2 - axis], 1e-6)
             weights = jnp.exp(-0.5 * jnp.square((jnp.arange(size) - size // 2) / sigma))
             weights = weights / jnp.sum(weights)
