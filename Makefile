@@ -5,12 +5,13 @@ WORKERS ?= 2
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help mnist test test-long bench wheel clean
+.PHONY: help mnist test test-long bench bench-all wheel clean
 
 help:
 	@echo "make mnist      make .venv, install cornu, train the classic program on MNIST, draw its learning curves"
 	@echo "make test       run the tests (make test-long: the long ones)"
 	@echo "make bench      compare with Keras and PyTorch, in an environment of its own (.bench-venv)"
+	@echo "make bench-all  the same for whole models and for single layers too (half an hour)"
 	@echo "make wheel      build a wheel into dist/"
 	@echo "make clean      remove what the above have made"
 
@@ -26,6 +27,10 @@ test-long: .venv/.test
 
 bench: .bench-venv/.done
 	.bench-venv/bin/python benchmarks/run.py
+
+bench-all: bench
+	.bench-venv/bin/python benchmarks/models.py | tee benchmarks/MODELS.md
+	.bench-venv/bin/python benchmarks/layers.py | tee benchmarks/LAYERS.md
 
 wheel: .venv/.made
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -19,6 +19,7 @@ import sys
 import time
 
 import numpy as np
+from report import geometric_mean, heading
 
 ENGINES = ["cornu", "keras-jax", "pytorch"]
 
@@ -323,10 +324,6 @@ def worker(engine) -> None:
         print(json.dumps((time.perf_counter() - start) / repeats * 1e3), flush=True)
 
 
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="*", default=[""])
@@ -347,6 +344,7 @@ def main():
         return json.loads(workers[engine].stdout.readline())
 
     ratios = {engine: [] for engine in engines if engine != "cornu"}
+    print(heading("Layers", "Forward and backward, lowest milliseconds. Below 1 cornu is faster."))
     print("| layer |", " | ".join(f"{e} ms" for e in engines), "|", " | ".join(f"cornu / {e}" for e in ratios), "|")
     print("|---" * (1 + len(engines) + len(ratios)) + "|")
     for name in ROWS:

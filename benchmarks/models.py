@@ -11,7 +11,6 @@ Goals: cornu never slower than the best of the others, geometric mean at most 0.
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import subprocess
@@ -20,6 +19,7 @@ import tempfile
 import time
 
 import numpy as np
+from report import geometric_mean, heading
 
 ENGINES = ["cornu", "keras-jax", "keras-tensorflow", "pytorch"]
 BINARY, CLASSES = "binary_crossentropy", "sparse_categorical_crossentropy"
@@ -294,10 +294,6 @@ def measure(name, engines, rounds, home) -> dict:
     return {engine: (min(s for s, _ in turns[1:]), turns[0][0], turns[-1][1]) for engine, turns in found.items()}
 
 
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", default=[""])
@@ -308,6 +304,7 @@ def main() -> None:
     if options.worker:
         return worker(options.worker, options.part[0])
     engines, ratios = options.engine or ENGINES, {"best other": [], "first": [], "memory": []}
+    print(heading("Whole models", "Seconds of the fastest epoch (of the first one; peak of resident memory in MB). Below 1 cornu is better."))
     print("| model |", " | ".join(f"{e} s (first; MB)" for e in engines), "| cornu / best other | first / Keras-JAX's "
           "| memory / Keras-JAX's |\n" + "|---" * (len(engines) + 4) + "|")
     for name, (what, *_) in MODELS.items():

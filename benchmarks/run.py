@@ -6,18 +6,17 @@ cornu is faster. Writes benchmarks/RESULTS.md.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from report import heading
 
 HERE = pathlib.Path(__file__).parent
 ENGINES = ["cornu", "keras-jax", "keras-tensorflow", "pytorch"]
@@ -91,11 +90,9 @@ def main() -> None:
         folder = pathlib.Path(temporary)
         mnist(folder)
         rows = [row(task, measure(task, options.rounds, folder)) for task in options.only or TASKS]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "keras", "tensorflow-cpu", "torch"))
     text = "\n".join([
-        "# Results", "", f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, {versions}; medians of {options.rounds} rounds. Behind each peer's figure stands the "
-        "median ratio of cornu's time to its time: below 1 cornu is faster.", "",
+        heading("Results", f"Medians of {options.rounds} rounds. Behind each peer's figure stands the median ratio of cornu's "
+                "time to its time: below 1 cornu is faster."),
         "| | cornu | Keras on JAX | Keras on TensorFlow | PyTorch | bare JAX |", "|---|---|---|---|---|---|", *rows, ""])
     print("\n" + text)
     if not options.no_write and not options.only:
