@@ -11,7 +11,6 @@ from cornu.initializers import Initializer
 from cornu.layers import Input, InputSpec, Layer
 from cornu.rematerialization import RematScope, remat
 from cornu.losses import Loss
-from cornu.lowering import one_heap
 from cornu.lowering.cache import use_disk_cache
 from cornu.metrics import Metric
 from cornu.models import Function, Functional, Model, Sequential
@@ -22,7 +21,6 @@ from cornu.variable import StatelessScope, SymbolicScope, Variable, functional, 
 from cornu.version import __version__, version
 
 use_disk_cache()
-one_heap()
 
 # Loaded when they are first asked for, so that `import cornu` stays light.
 _LAZY = ("backend", "datasets", "saving", "testing", "utils")

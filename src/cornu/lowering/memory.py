@@ -13,18 +13,6 @@ from cornu.lowering.platform import on_cpu
 
 
 @functools.cache
-def one_heap() -> bool:
-    """Let all threads share glibc's main heap, from now on; returns whether that was set. No device is initialized.
-
-    A thread's own arena unmaps every heap of it that falls empty, whatever the settings say, so a step whose buffers
-    come from there takes and loses 2.9 GB an epoch (the GPT of benchmarks/models.py: 730,000 page faults, none with
-    this; 4.9 s an epoch against 4.2). It must be said before XLA starts its threads: `import cornu` does.
-    """
-    platforms = jax.config.jax_platforms
-    return (not platforms or "cpu" in platforms) and _mallopt(arena_max=1)
-
-
-@functools.cache
 def prepare_cpu() -> bool:
     """Keep freed memory in the process where the CPU computes, once; returns whether something was set.
 
@@ -33,11 +21,15 @@ def prepare_cpu() -> bool:
     with). On Linux with glibc this sets M_MMAP_MAX = 0 (no buffer is a mapping of its own), M_TRIM_THRESHOLD and
     M_TOP_PAD (the heap grows in large steps and does not shrink). It holds for the whole process, and freed memory
     stays with it: 722 MB resident for that CNN against 384. CORNU_MALLOC=0 in the environment switches it off.
+
+    M_ARENA_MAX = 1 would spare buffers over 64 MB their page faults too, which glibc maps anew for every thread but the
+    main one (a GPT's epoch: 1.9 to 2.6 s with, 2.6 without), but then all threads wait for one lock: XLA compiles 1.2 to
+    2 times as long, and an epoch of a small network takes 0.29 s instead of 0.23.
     """
     return on_cpu() and _mallopt(mmap_max=0, trim_threshold=2**31 - 1, top_pad=64 << 20)
 
 
-_MALLOPT = dict(trim_threshold=-1, top_pad=-2, mmap_max=-4, arena_max=-8)  # the numbers in malloc.h
+_MALLOPT = dict(trim_threshold=-1, top_pad=-2, mmap_max=-4)  # the numbers in malloc.h
 
 
 def _mallopt(**settings) -> bool:
