@@ -173,6 +173,7 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     """Draw from a normal distribution whose values beyond two standard deviations are drawn again."""
     dtype = _float(dtype)
+
     def draw(key, shape, dtype):
         return jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
 
