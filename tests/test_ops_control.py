@@ -124,9 +124,9 @@ def test_affine_transform_takes_the_projective_part():
     points = np.float32([[0, 0], [3, 0], [0, 2], [3, 2]]), np.float32([[1, 0], [3, 0], [0, 2], [2, 2]])
     image = np.random.RandomState(0).rand(3, 4, 1).astype("float32")
     np.testing.assert_allclose(ops.image.affine_transform(image, scale), image, atol=1e-6)
-    from cornu.ops.image import _homography
+    from cornu.ops.warping import homography
 
-    matrix = _homography(jnp.asarray(points[1]), jnp.asarray(points[0])).reshape(-1)[:8]
+    matrix = homography(jnp.asarray(points[1]), jnp.asarray(points[0])).reshape(-1)[:8]
     expected = ops.image.perspective_transform(image, *points)
     np.testing.assert_allclose(ops.image.affine_transform(image, matrix), expected, atol=1e-5)
 

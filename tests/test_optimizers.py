@@ -597,7 +597,7 @@ def mixed_float16():
 
 
 def test_mixed_float16_scales_and_skips_inside_the_compiled_step(mixed_float16):
-    model = cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(1)])
+    model = cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(1, kernel_initializer=cornu.initializers.Constant(0.3))])
     model.compile(optimizers.SGD(0.1), "mse", metrics=["mae"])
     before, x = model.get_weights(), np.ones((4, 2), "float32")
     model.train_on_batch(x * 60000, np.zeros((4, 1)))  # beyond what float16 holds

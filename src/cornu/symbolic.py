@@ -267,6 +267,8 @@ def infer(fn, args, kwargs, name: str = ""):
             first, second = (_evaluate(fn, args, kwargs, _sizes(*trial)) for trial in _CONCRETE)
         except Exception as failure:
             raise _as_value_error(failure, name, args, kwargs) from None
+        if len(tree.flatten(first)) != len(tree.flatten(second)):  # how many there are depends on an unknown size
+            raise _as_value_error(error, name, args, kwargs) from None
     return tree.map_structure(_join, first, second)
 
 
