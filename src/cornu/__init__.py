@@ -1,9 +1,16 @@
 """cornu: the Keras 3 API on one engine, JAX."""
 
+import gc
 import importlib
 
-from cornu import (activations, callbacks, config, constraints, dtype_policies, initializers, layers, losses, metrics,
-                   models, ops, optimizers, random, regularizers, tree)
+_collects = gc.isenabled()
+gc.disable()  # a collection amid the imports takes 30 ms of them and finds nothing
+try:
+    from cornu import (activations, callbacks, config, constraints, dtype_policies, initializers, layers, losses, metrics,
+                       models, ops, optimizers, random, regularizers, tree)
+finally:
+    if _collects:
+        gc.enable()
 from cornu.config import device
 from cornu.context import name_scope
 from cornu.dtypes import DTypePolicy, FloatDTypePolicy
