@@ -77,7 +77,7 @@ def key_of(seed):
     if hasattr(seed, "next"):
         return seed.next()
     if isinstance(seed, (int, np.integer)):
-        return jnp.array([int(seed) % 2**32, 0], dtype="uint32")
+        return jax.device_put(np.array([int(seed) % 2**32, 0], "uint32"))  # compiles nothing
     if isinstance(seed, (jax.Array, Variable)):
         return getattr(seed, "raw", seed)
     raise ValueError(f"A seed is None, an integer, a SeedGenerator or a key. Received: seed={seed!r}")

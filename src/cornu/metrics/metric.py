@@ -7,7 +7,7 @@ from cornu.losses.base import Loss, align, function_config, lift, mask_of
 from cornu.metrics.tally import Tally
 from cornu.ops.kit import tensor
 from cornu.registry import Configurable
-from cornu.variable import Variable, functional
+from cornu.variable import Variable, filled, functional
 
 PART = 2**20  # so many values of a batch are added one by one: float32 does not count beyond 2^24
 
@@ -57,7 +57,7 @@ class Metric(Configurable):
     def reset_state(self) -> None:
         """Set all state to zero."""
         for variable in self._parts(Variable):
-            variable.assign(jnp.zeros_like(variable.raw))
+            variable.assign(filled(variable.shape, 0, variable.dtype, like=variable._value))
         for metric in self._parts(Metric):
             metric.reset_state()
 
@@ -76,7 +76,7 @@ class Metric(Configurable):
         dtype = self.dtype if dtype is None else dtypes.standardize(dtype)
         with context.name_scope(self.name, override=(self.name,)):
             kind = Tally if aggregation == "sum" and dtypes.is_float(dtype) else Variable
-            variable = kind(initializer or jnp.zeros, shape, _wide(dtype), trainable=False, autocast=False,
+            variable = kind(initializer or "zeros", shape, _wide(dtype), trainable=False, autocast=False,
                             aggregation=aggregation, name=name or "variable")
         self._own.append(variable)
         return variable

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu.variable import Variable
 
@@ -15,6 +16,11 @@ def _added(state, x):
     low = low + ((high - (total - back)) + (x - back))
     new = total + low
     return jax.lax.complex(new, jnp.where(jnp.isfinite(new), low - (new - total), 0))
+
+
+def _as(dtype, value, sharding):
+    """A concrete value in another dtype, by NumPy: nothing is compiled for it."""
+    return jax.device_put(np.asarray(value).astype(dtype), sharding)
 
 
 class Tally(Variable):
@@ -31,7 +37,8 @@ class Tally(Variable):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._value = self._value.astype(jnp.promote_types(self._value.dtype, "complex64"))
+        wide = jnp.promote_types(self._value.dtype, "complex64")
+        self._value = _as(wide, self._value, self._value.sharding)
 
     raw = property(lambda self: jnp.real(super().raw))
     value = property(lambda self: self.raw)
@@ -39,7 +46,10 @@ class Tally(Variable):
 
     def _kept(self, value):
         """The value, real, in the form that the scope lent or that is stored."""
-        return jnp.asarray(value, self.dtype).astype(super().raw.dtype)
+        stored = super().raw
+        if any(isinstance(x, jax.core.Tracer) for x in (value, stored)):
+            return jnp.asarray(value, self.dtype).astype(stored.dtype)
+        return _as(stored.dtype, value, stored.sharding)
 
     def assign_add(self, value):
         value = jnp.asarray(getattr(value, "raw", value), self.dtype)

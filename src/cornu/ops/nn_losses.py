@@ -95,7 +95,16 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
     _check_classes(target, classes)
     chosen = jnp.expand_dims(target, axis) == jnp.arange(classes).reshape(
         [-1 if i == axis % output.ndim else 1 for i in range(output.ndim)])
-    return -jnp.sum(jnp.where(chosen, _log_probabilities(output, from_logits, axis), 0), axis=axis)
+
+    def of_target(values):
+        return jnp.sum(jnp.where(chosen, values, 0), axis=axis)
+
+    if from_logits:  # chosen first: one logarithm for a sample, not one for every class
+        output = output - jax.lax.stop_gradient(jnp.max(output, axis, keepdims=True))
+        losses = jnp.log(jnp.sum(jnp.exp(output), axis)) - of_target(output)
+    else:
+        losses = -jnp.log(_clipped(of_target(output) / jnp.sum(output, axis)))
+    return jnp.where((target >= 0) & (target < classes), losses, 0)
 
 
 def _check_classes(target, classes):

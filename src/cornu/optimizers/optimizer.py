@@ -153,13 +153,12 @@ class Optimizer(Configurable):
                             f"step, so it cannot be set to {value!r}.\nPass a number to the optimizer to set it later, "
                             "or assign another schedule.")
         else:
-            self._learning_rate = self.add_variable((), lambda *_, **__: jnp.asarray(value, jnp.float32), "float32",
+            self._learning_rate = self.add_variable((), lambda *_, **__: np.float32(value), "float32",
                                                     "only_first_replica", name="learning_rate")
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation: str = "none", layout=None,
                      name: str | None = None) -> Variable:
         """A new variable of the optimizer's own state."""
-        initializer = jnp.zeros if initializer == "zeros" else initializer
         with context.name_scope(self.name):
             variable = Variable(initializer, shape, dtype, trainable=False, aggregation=aggregation, layout=layout,
                                 name=name)

@@ -18,6 +18,7 @@ from cornu.lowering import current_platform
 
 _SLOW = 1e-3  # seconds: where data lets us wait so long for a batch, every batch is run at once
 _ANY = 2**31
+_MANY = 128  # batches: a smaller one after so many others may take three times as long as it could
 
 
 class Feed:
@@ -87,17 +88,17 @@ class Feed:
             part = slice(start * size, min(stop * size, samples))
             return treedef.unflatten([take(a, part if order is None else order[part], room * size) for a in leaves])
 
-        whole, first = min(samples // size, stop), start
+        whole, first, rare = min(samples // size, stop), start, samples // size >= _MANY
         capacity = min(self._capacity(self._like(size)), samples // size) if whole > start else 1
         while start < whole:
             held = min(capacity, whole - start)
-            yield from self._held(rows(start, start + held, capacity), held, capacity, size)
             if start == first and stop > whole:  # the last batch is smaller: its executable is made while the epoch runs
-                self.step.prepare(self._like(samples - whole * size))
+                self.step.prepare(self._like(samples - whole * size), rare)
+            yield from self._held(rows(start, start + held, capacity), held, capacity, size)
             start += held
         if stop > whole:
             data = rows(whole, stop)
-            yield 1, functools.partial(self.step.ready(data), data)
+            yield 1, functools.partial(self.step.ready(data, rare), data)
 
     def _held(self, data, held: int, capacity: int, size: int):
         """Calls for `held` batches of `size` rows, one after another in arrays with room for `capacity`."""

@@ -51,7 +51,8 @@ class Step:
         self._proven: dict = {}  # those that have run once
         self._calling: set = set()  # the keys of those that call back into Python
         self.good = self.batch = None
-        self._lock = threading.Lock()
+        self._tracing, self._traced = threading.Lock(), threading.Event()
+        self._compiling: dict = {}  # locks
 
     # the pure functions ------------------------------------------------------------------------------------------
 
@@ -109,9 +110,12 @@ class Step:
             (output, self.good), self.batch = output, data
         return output
 
-    def ready(self, data):
-        """A function of a batch of these shapes, on the host in JAX's dtypes; what is the same for all is done once."""
-        fixed, key = [v._value for v in self.fixed], ("plain", _key(data))
+    def ready(self, data, rare: bool = False):
+        """A function of a batch of these shapes, on the host in JAX's dtypes; what is the same for all is done once.
+
+        Where such a batch is `rare` its executable is compiled fast instead of running fast.
+        """
+        fixed, key = [v._value for v in self.fixed], ("rare" if rare else "plain", _key(data))
         return lambda data: self._run(key, self._plain, (self.values(), fixed, data), (0,))[0]
 
     def looped(self, arrays, order, size: int, count: int | None = None, most: int = 0):
@@ -140,10 +144,10 @@ class Step:
             return 1
         return steps_at_once(traced.jaxpr.jaxpr, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(data)))
 
-    def prepare(self, data) -> threading.Thread:
-        """Compile for a batch of other shapes beside the running epoch."""
+    def prepare(self, data, rare: bool = False) -> threading.Thread:
+        """Compile for a batch of other shapes beside the running epoch, as `ready` will ask for it."""
         args = (jax.tree.map(memory.abstract, self.values()), jax.tree.map(memory.abstract, [v._value for v in self.fixed]), data)
-        return self._prepare(("plain", _key(data)), self._plain, args, (0,))
+        return self._prepare(("rare" if rare else "plain", _key(data)), self._plain, args, (0,))
 
     def prepare_looped(self, arrays, order, size: int, count: int) -> threading.Thread:
         """The same for another number of rows of device arrays."""
@@ -154,7 +158,8 @@ class Step:
     def _prepare(self, key, fn, args, donate) -> threading.Thread:
         def work():
             try:
-                self._compiled(key, fn, args, donate)
+                if self._traced.wait(60):  # what is compiled beside comes after what is waited for
+                    self._compiled(key, fn, args, donate)
             except Exception:  # the step itself will meet the same error, on the main thread
                 pass
 
@@ -207,16 +212,24 @@ class Step:
                 variable._value = jax.device_put(value, variable._value.sharding)
 
     def _compiled(self, key, fn, args, donate):
-        with self._lock:
+        with self._compiling.setdefault(key, threading.Lock()):
             if key not in self._executables:
+                lowered, options = self._lowered(key, fn, args, donate)
+                self._executables[key] = lowered.compile(compiler_options=options or None)
+                compilations["count"] += 1
+            return self._executables[key]
+
+    def _lowered(self, key, fn, args, donate) -> tuple:
+        """The program for XLA, and XLA's options for it. Layers are traced by one thread at a time."""
+        try:
+            with self._tracing:
                 traced = jax.jit(fn, donate_argnums=donate).trace(*args)
                 if calls_back(traced.jaxpr.jaxpr):
                     self._calling.add(key)
                     traced = jax.jit(fn).trace(*args)
-                options = options_for(traced.jaxpr.jaxpr, self.kind)
-                self._executables[key] = traced.lower().compile(compiler_options=options or None)
-                compilations["count"] += 1
-            return self._executables[key]
+                return traced.lower(), options_for(traced.jaxpr.jaxpr, self.kind, rare=key[0] == "rare")
+        finally:
+            self._traced.set()
 
 
 def _as_device(x):
