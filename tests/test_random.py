@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import cornu
+from cornu import lowering
 from cornu import KerasTensor, functional, random
 
 DRAWS = {
@@ -85,3 +86,14 @@ def test_few_numbers_drawn_without_compiling_are_those_of_jax(shape):
         assert np.array_equal(random.normal(shape, 0.5, 0.3, dtype, key), plain)
         plain = jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype) * jnp.asarray(0.3, dtype)
         assert np.array_equal(random.truncated_normal(shape, 0.0, 0.3, dtype, key), plain)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (70, 2, 3)])
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_the_generator_written_here_gives_the_bits_of_jax(shape, seed):
+    key = np.array([seed, seed // 3], "uint32")
+    expected = jax.random.uniform(jax.numpy.asarray(key), shape)
+    for found in (lowering.uniform(jax.numpy.asarray(key), shape), lowering.uniform_on_host(key, shape)):
+        np.testing.assert_array_equal(found, expected)
+    kept = cornu.random.dropout(np.ones(shape, "float32"), 0.3, seed=jax.numpy.asarray(key)) != 0
+    np.testing.assert_array_equal(kept, jax.random.bernoulli(jax.numpy.asarray(key), 1 - 0.3, shape))

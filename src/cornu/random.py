@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import dtypes, names
+from cornu import dtypes, lowering, names
 from cornu.registry import Configurable
 from cornu.variable import Variable
 
@@ -115,18 +115,21 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
         return randint(shape, minval, maxval, dtype, seed)
     key, shape = key_of(seed), _shape(shape)
     if _float(dtype) == "float32" and all(isinstance(v, (int, float)) for v in (minval, maxval)) and _by_place(key, shape):
-        return jax.device_put(_uniform_on_host(np.asarray(key), shape, minval, maxval))
+        low, high = np.float32(minval), np.float32(maxval)
+        # XLA multiplies and adds with one rounding: in 64 bits the product is exact.
+        drawn = lowering.uniform_on_host(np.asarray(key), shape).astype("float64") * (high - low) + low
+        return jax.device_put(np.maximum(low, drawn.astype("float32")))
+    if dtype == "float32" and (minval, maxval) == (0.0, 1.0):
+        return lowering.uniform(key, shape)
     return jax.random.uniform(key, shape, dtype, minval, maxval)
 
 
 _FEW = 1 << 18
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def _by_place(key, shape) -> bool:
     """Whether the numbers are few, and each depends on the key and its own place alone."""
-    return (math.prod(shape) <= _FEW and not isinstance(key, jax.core.Tracer) and key.dtype == jnp.uint32
-            and bool(jax.config.jax_threefry_partitionable))
+    return math.prod(shape) <= _FEW and not isinstance(key, jax.core.Tracer) and lowering.by_place(key)
 
 
 def _drawn(draw, key, shape, dtype, stddev, mean):
@@ -138,28 +141,6 @@ def _drawn(draw, key, shape, dtype, stddev, mean):
     with jax.ensure_compile_time_eval():  # the key may be known while a program around is traced
         drawn = np.asarray(draw(key, (size,), dtype))[:count].reshape(shape)
     return jax.device_put(drawn * np.asarray(stddev, drawn.dtype) + np.asarray(mean, drawn.dtype))
-
-
-def _uniform_on_host(key, shape, minval, maxval):
-    """`jax.random.uniform`'s numbers by NumPy: XLA compiles its counter-based generator anew for every shape.
-
-    Threefry-2x32 with 20 rounds (Salmon et al. 2011) of each number's place: 3 ms for the 100,000 weights of a dense
-    layer, where XLA takes 80 to compile.
-    """
-    count, (first, second) = math.prod(shape), key.astype("uint32")
-    keys = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
-    with np.errstate(over="ignore"):
-        x, y = np.full(count, first, "uint32"), np.arange(count, dtype="uint32") + second
-        for turn in range(5):
-            for rotation in _ROTATIONS[turn % 2]:
-                x += y
-                y = (y << np.uint32(rotation) | y >> np.uint32(32 - rotation)) ^ x
-            x += keys[(turn + 1) % 3]
-            y += keys[(turn + 2) % 3] + np.uint32(turn + 1)
-    drawn = ((x ^ y) >> np.uint32(9) | np.uint32(0x3F800000)).view("float32") - np.float32(1)
-    low, high = np.float32(minval), np.float32(maxval)
-    # XLA multiplies and adds with one rounding: in 64 bits the product is exact.
-    return np.maximum(low, (drawn.astype("float64") * (high - low) + low).astype("float32")).reshape(shape)
 
 
 def randint(shape, minval, maxval, dtype="int32", seed=None):
@@ -198,7 +179,7 @@ def dropout(inputs, rate, noise_shape=None, seed=None):
         return jnp.zeros_like(inputs)
     shape = inputs.shape if noise_shape is None else tuple(
         inputs.shape[i] if n is None else n for i, n in enumerate(noise_shape))
-    mask = jax.random.bernoulli(key_of(seed), keep, shape)
+    mask = lowering.bernoulli(key_of(seed), keep, shape)
     return jnp.where(mask, inputs / jnp.asarray(keep, inputs.dtype), jnp.zeros((), inputs.dtype))
 
 

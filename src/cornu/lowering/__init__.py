@@ -11,3 +11,4 @@ from cornu.lowering.normalization import group_norm, layer_norm, special
 from cornu.lowering.pooling import average_pool, max_pool
 from cornu.lowering.product import einsum_product, product
 from cornu.lowering.reduction import affine, bias_add, moments, sum_leading
+from cornu.lowering.threefry import bernoulli, by_place, uniform, uniform_on_host

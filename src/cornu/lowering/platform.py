@@ -59,7 +59,9 @@ def in_forward_mode() -> bool:
 
 # XLA:CPU's default convolution (a YNNPACK fusion) is 3 to 6 times slower than its Eigen path: a 3x3 over 128x13x13x32
 # takes 8.4 ms against 3.3, its kernel's gradient 12.6 against 4.8 (PyTorch 5.4 and 3.7). Products stay with YNNPACK.
-_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+# LLVM's expensive passes are a twentieth of the time to compile, and no model is faster for them.
+_CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+                "xla_llvm_disable_expensive_passes": True}
 _KNOWN_VERSIONS = ("0.10.2",)  # of jaxlib: known to take all of the options, so that nothing has to be tried
 
 
@@ -77,15 +79,17 @@ def compiler_options(platform: str | None = None, kind: str = "train") -> dict:
     """
     if (platform or current_platform()) != "cpu":
         return {}
-    if jaxlib.__version__ in _KNOWN_VERSIONS:
-        return dict(_CPU_OPTIONS)
-    return {name: value for name, value in _CPU_OPTIONS.items() if _takes(name, value)}
+    return _known(_CPU_OPTIONS)
+
+
+def _known(options: dict) -> dict:
+    """Those of the options that the installed XLA takes."""
+    return {name: value for name, value in options.items() if jaxlib.__version__ in _KNOWN_VERSIONS or _takes(name, value)}
 
 
 # YNNPACK's products are slower than Eigen's where all have at most this many columns: 128x784 by 784x128 takes 204 us against
 # 155, an epoch of such a network 0.31 s against 0.28; for 512 columns it is 0.36 ms against 0.44.
-_FEW_COLUMNS = 128
-
+_FEW_COLUMNS, _EIGEN = 128, {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 # A program that runs once among hundreds of others: of a perceptron's training step compiled in 0.08 s instead of 0.37, of a
 # ResNet-20's in 1.1 instead of 2.1, which then take 1 to 4 times as long to run.
@@ -100,10 +104,9 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
     """
     options = compiler_options(kind=kind)
     if options and all(columns <= _FEW_COLUMNS for columns in _columns(jaxpr)):
-        options |= dict.fromkeys(_CPU_OPTIONS, "")
+        options |= _known(_EIGEN)
     if rare and current_platform() == "cpu":
-        options |= {name: value for name, value in _RARE_OPTIONS.items()
-                    if jaxlib.__version__ in _KNOWN_VERSIONS or _takes(name, value)}
+        options |= _known(_RARE_OPTIONS)
     return options
 
 
