@@ -1,6 +1,7 @@
 """Settings for all tests: the real Keras, which some tests ask for numbers, runs on JAX."""
 
 import os
+import signal
 
 import pytest
 
@@ -14,6 +15,14 @@ def homes(tmp_path, monkeypatch):
     monkeypatch.setenv("CORNU_HOME", str(tmp_path / "cornu"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     return tmp_path
+
+
+@pytest.fixture
+def listening():
+    """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -21,6 +21,8 @@ from cornu import layers
 from cornu.training import memory
 from cornu.training.step import Step
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 C = cornu.callbacks
 SIZE, STEPS, AT = 8, 6, 3
 AHEAD = None  # good steps, where what the data does while it is read ahead may come at any of them
@@ -125,14 +127,6 @@ def stream(first, bad=None, labels=True):
         trap("generator")
         x, y = bad(x, y) if bad is not None and number == AT else (x, y)
         yield (x, y) if labels else x
-
-
-@pytest.fixture(autouse=True)
-def listening():
-    """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

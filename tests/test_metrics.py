@@ -354,6 +354,14 @@ def test_long_runs_neither_stall_nor_drift(name):
     close(metric.stateless_result(state), oracle(*both, np.repeat([2.0**25, 2.0**13], N)), rtol=1e-6, atol=1e-7)
 
 
+def test_what_rounding_takes_off_survives_inside_a_gradient():
+    weight, total = cornu.Variable(1.0), metrics.Sum()
+    total.update_state(2.0**24)
+    for _ in range(2):
+        cornu.value_and_grad(lambda: total.update_state(1.0) or weight.value, [weight])
+    assert float(total.result()) == 2**24 + 2
+
+
 @pytest.mark.long
 def test_a_batch_larger_than_float32_can_count():
     p = np.tile(np.float32([0.2, 0.6]), 2**23 + 500)

@@ -14,6 +14,8 @@ from worker_data import Troubled
 
 import cornu
 
+pytestmark = pytest.mark.usefixtures("listening")
+
 
 class Reader(cornu.Model):
     """Says which batch it was given."""
@@ -23,14 +25,6 @@ class Reader(cornu.Model):
 
     def train_step(self, x):
         return {"index": x[0, 0]}
-
-
-@pytest.fixture(autouse=True)
-def listening():
-    """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

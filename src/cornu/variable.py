@@ -204,7 +204,7 @@ def value_and_grad(fn: Callable, variables: Sequence["Variable"]) -> tuple[Any, 
 
     (_, (output, new_values)), gradients = jax.value_and_grad(loss_fn, has_aux=True)([v.raw for v in variables])
     for variable, value in zip(written, new_values):
-        variable.assign(value)
+        variable._write(value)  # as it was kept in there: a metric's sum with what rounding takes off
     return output, gradients
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from cornu.lowering.platform import on_cpu
+from cornu.lowering.platform import island, on_cpu
 
 
 def special(*arrays) -> bool:
@@ -55,23 +55,35 @@ def _group_norm(x, gamma, beta, groups, epsilon):
 def _over_groups(sums, groups):
     """Sums of channels, (batch, channels), as their group's sum, in each of its channels."""
     parts = sums.reshape(len(sums), groups, -1)
-    return jnp.broadcast_to(jnp.sum(parts, -1, keepdims=True), parts.shape).reshape(len(sums), 1, -1)
+    return jnp.broadcast_to(jnp.sum(parts, -1, keepdims=True), parts.shape).reshape(sums.shape)
 
 
 def _group_forward(x, gamma, beta, groups, epsilon):
     count = x.shape[1] * x.shape[2] // groups
-    mean = _over_groups(jnp.sum(x, 1), groups) / count
-    inverse = lax.rsqrt(_over_groups(jnp.sum((x - mean) ** 2, 1), groups) / count + epsilon)
-    return (x - mean) * (inverse * gamma) + beta, (x, mean, inverse, gamma)
+
+    @island  # what belongs to a channel: else it is computed anew for every place (group_norm and gradients 0.9 ms, not 0.4)
+    def factors(squares, mean, gamma, beta):
+        inverse = lax.rsqrt(_over_groups(squares, groups) / count + epsilon)
+        return inverse, inverse * gamma, beta - mean * inverse * gamma
+
+    mean = island(lambda sums: _over_groups(sums, groups) / count)(jnp.sum(x, 1))
+    inverse, scale, shift = factors(jnp.sum((x - mean[:, None]) ** 2, 1), mean, gamma, beta)
+    return x * scale[:, None] + shift[:, None], (x, mean, inverse, gamma)
 
 
 def _group_backward(groups, epsilon, kept, g):
     x, mean, inverse, gamma = kept
     count = x.shape[1] * x.shape[2] // groups
-    total, along = jnp.sum(g, 1), jnp.sum(g * (x - mean), 1) * inverse[:, 0]
-    towards, mid = (_over_groups(sums * gamma, groups) / count for sums in (along, total))
-    g_x = g * (inverse * gamma) - (x - mean) * (inverse * inverse * towards) - inverse * mid
-    return g_x, jnp.sum(along, 0), jnp.sum(total, 0)
+
+    @island
+    def factors(total, along, mean, inverse, gamma):
+        along = along * inverse
+        towards, mid = (_over_groups(sums * gamma, groups) / count for sums in (along, total))
+        slope = inverse * inverse * towards
+        return inverse * gamma, slope, mean * slope - inverse * mid, jnp.sum(along, 0), jnp.sum(total, 0)
+
+    of_g, of_x, rest, *others = factors(jnp.sum(g, 1), jnp.sum(g * (x - mean[:, None]), 1), mean, inverse, gamma)
+    return g * of_g[:, None] - x * of_x[:, None] + rest[:, None], *others
 
 
 _group_norm.defvjp(_group_forward, _group_backward)
