@@ -19,6 +19,7 @@ from cornu.layers import Input, InputSpec, Layer
 from cornu.rematerialization import RematScope, remat
 from cornu.losses import Loss
 from cornu.lowering.cache import use_disk_cache
+from cornu.lowering.memory import execute_on_main_thread
 from cornu.metrics import Metric
 from cornu.models import Function, Functional, Model, Sequential
 from cornu.optimizers import Optimizer
@@ -28,6 +29,7 @@ from cornu.variable import StatelessScope, SymbolicScope, Variable, functional, 
 from cornu.version import __version__, version
 
 use_disk_cache()
+execute_on_main_thread()
 
 # Loaded when they are first asked for, so that `import cornu` stays light.
 _LAZY = ("backend", "datasets", "saving", "testing", "utils")

@@ -11,7 +11,7 @@ import math
 from cornu.lowering.platform import calls_back, current_platform
 
 # Seconds per floating-point operation, per number written and per operation; how long one call may take.
-_COSTS = {"cpu": (1e-11, 5e-10, 5e-7, 0.01), "gpu": (5e-14, 1e-11, 1e-6, 0.02), "tpu": (1e-14, 1e-11, 1e-6, 0.02)}
+_COSTS = {"cpu": (1e-11, 5e-10, 5e-7, 0.04), "gpu": (5e-14, 1e-11, 1e-6, 0.02), "tpu": (1e-14, 1e-11, 1e-6, 0.02)}
 _MOST = 32  # steps per call: a further doubling gains less than a hundredth
 _BYTES = 8 << 20  # of data per call: what is gathered in one go still lies in the processor's cache
 

@@ -22,11 +22,22 @@ def prepare_cpu() -> bool:
     M_TOP_PAD (the heap grows in large steps and does not shrink). It holds for the whole process, and freed memory
     stays with it: 722 MB resident for that CNN against 384. CORNU_MALLOC=0 in the environment switches it off.
 
-    M_ARENA_MAX = 1 would spare buffers over 64 MB their page faults too, which glibc maps anew for every thread but the
-    main one (a GPT's epoch: 1.9 to 2.6 s with, 2.6 without), but then all threads wait for one lock: XLA compiles 1.2 to
-    2 times as long, and an epoch of a small network takes 0.29 s instead of 0.23.
+    Buffers over 64 MB are mapped anew all the same for every thread but the main one: see `execute_on_main_thread`.
     """
     return on_cpu() and _mallopt(mmap_max=0, trim_threshold=2**31 - 1, top_pad=64 << 20)
+
+
+def execute_on_main_thread() -> None:
+    """Let XLA:CPU compute on the thread that asks for it, before any device is initialized.
+
+    Only the main thread's heap serves buffers over 64 MB from what was freed before. An epoch of a GPT takes 1.9 s so, 2.6 with
+    JAX's default of threads that dispatch, one of a ResNet-20 2.9 and 3.5; small steps lose up to a twentieth.
+    (M_ARENA_MAX = 1 would help as well, but then all threads wait for one lock: XLA compiles 1.2 to 2 times as long. XLA's
+    temporary memory in parts, by xla_multiheap_size_constraint_per_heap, cannot be kept in the cache on disk.)
+    """
+    if os.environ.get("CORNU_MALLOC", "1") != "0" and sys.platform.startswith("linux"):
+        with contextlib.suppress(AttributeError):  # an option that a JAX may not have
+            jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 _MALLOPT = dict(trim_threshold=-1, top_pad=-2, mmap_max=-4)  # the numbers in malloc.h

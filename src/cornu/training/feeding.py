@@ -18,6 +18,7 @@ from cornu.lowering import current_platform
 
 _SLOW = 1e-3  # seconds: where data lets us wait so long for a batch, every batch is run at once
 _ANY = 2**31
+_LARGE = 1 << 18  # bytes: so much is gathered by a thread, while the device works on what came before
 _MANY = 128  # batches: a smaller one after so many others may take three times as long as it could
 
 
@@ -88,14 +89,16 @@ class Feed:
             part = slice(start * size, min(stop * size, samples))
             return treedef.unflatten([take(a, part if order is None else order[part], room * size) for a in leaves])
 
-        whole, first, rare = min(samples // size, stop), start, samples // size >= _MANY
+        whole, rare = min(samples // size, stop), samples // size >= _MANY
         capacity = min(self._capacity(self._like(size)), samples // size) if whole > start else 1
-        while start < whole:
-            held = min(capacity, whole - start)
-            if start == first and stop > whole:  # the last batch is smaller: its executable is made while the epoch runs
-                self.step.prepare(self._like(samples - whole * size), rare)
-            yield from self._held(rows(start, start + held, capacity), held, capacity, size)
-            start += held
+        if start < whole < stop:  # the last batch is smaller: its executable is made while the first one is, or runs
+            self.step.prepare(self._like(samples - whole * size), rare)
+        parts = ((rows(n, min(n + capacity, whole), capacity), min(capacity, whole - n)) for n in range(start, whole, capacity))
+        if sum(a.nbytes for a in leaves) / samples * size * capacity > _LARGE:
+            parts = ahead(parts, 1)
+        with contextlib.closing(parts):
+            for data, held in parts:
+                yield from self._held(data, held, capacity, size)
         if stop > whole:
             data = rows(whole, stop)
             yield 1, functools.partial(self.step.ready(data, rare), data)
