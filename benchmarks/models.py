@@ -265,6 +265,7 @@ def torch_epoch(name):
 def worker(engine, name) -> None:
     """One epoch for every line on standard input; answers with its seconds and the peak of resident memory in MB."""
     run = torch_epoch(name) if engine == "pytorch" else keras_epoch(engine, name)
+    print("READY", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         run()
@@ -280,6 +281,8 @@ def measure(name, engines, rounds, home) -> dict:
     workers = {engine: subprocess.Popen([*command, engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.DEVNULL, env=env) for engine in engines}
     found = {engine: [] for engine in engines}
+    for process in workers.values():  # else the others' imports would fall on the first engine's first epoch
+        next((line for line in process.stdout if line.startswith("READY")), None)
     for _ in range(rounds + 1):
         for engine, process in workers.items():
             process.stdin.write("\n")

@@ -67,7 +67,7 @@ def test_files_go_both_ways(way, name, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [n for n in MODELS if n in corpus.CASES])
+@pytest.mark.parametrize("name", [n for n in MODELS if n in corpus.CASES and n != "adafactor"])  # Keras cannot write that
 def test_h5_files_of_keras_3(name, tmp_path):
     import keras
 

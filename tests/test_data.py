@@ -400,6 +400,16 @@ def test_several_steps_in_a_call_are_the_same_steps(platform, data, count):
     assert heard.events == [e for i in range(0, 7, steps) for e in (("begin", i), ("end", min(i + steps, 7) - 1))]
 
 
+def test_a_last_batch_that_is_rare_trains_like_the_others():
+    x, y = np.tile(X, (9, 1))[:261], np.tile(Y, (9, 1))[:261]
+    fitted, stepped = linear(), linear()
+    fitted.fit(x, y, batch_size=2, shuffle=False, verbose=0)
+    for start in range(0, 261, 2):
+        stepped.train_on_batch(x[start:start + 2], y[start:start + 2])
+    np.testing.assert_allclose(fitted.get_weights()[0], stepped.get_weights()[0], rtol=1e-5)
+    assert {key[0] for key in fitted._step("train")._executables} == {"rows", "rare"}
+
+
 def test_small_steps_share_a_call_and_large_ones_do_not():
     def best(layer, x):
         model = cornu.Sequential([cornu.Input(x.shape[1:]), layer, cornu.layers.Flatten(), cornu.layers.Dense(1)])
