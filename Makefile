@@ -9,7 +9,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make mnist      make .venv, install cornu, train the classic program on MNIST, draw its learning curves"
-	@echo "make test       run the tests (make test-long: the long ones)"
+	@echo "make test       run the tests (make test-long: the long ones, or LONG=\"files\")"
 	@echo "make bench      compare with Keras and PyTorch, in an environment of its own (.bench-venv)"
 	@echo "make bench-all  the same for whole models and for single layers too (half an hour)"
 	@echo "make wheel      build a wheel into dist/"
@@ -23,7 +23,7 @@ test: .venv/.test
 
 # pytest leaves with 5 where no test is marked as long: that is no failure.
 test-long: .venv/.test
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m long || test $$? -eq 5
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m long $(LONG) || test $$? -eq 5
 
 bench: .bench-venv/.done
 	.bench-venv/bin/python benchmarks/run.py
