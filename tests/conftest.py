@@ -17,7 +17,7 @@ def homes(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True, scope="session")
 def listening():
     """Ctrl-C is heard also where the tests were started in the background, with the signal ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

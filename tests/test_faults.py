@@ -21,8 +21,6 @@ from cornu import layers
 from cornu.training import memory
 from cornu.training.step import Step
 
-pytestmark = pytest.mark.usefixtures("listening")
-
 C = cornu.callbacks
 SIZE, STEPS, AT = 8, 6, 3
 AHEAD = None  # good steps, where what the data does while it is read ahead may come at any of them

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import cornu
-from cornu import lowering
-from cornu import KerasTensor, functional, random
+from cornu import KerasTensor, functional, lowering, random
 
 DRAWS = {
     "normal": ((2, 3), 1.0, 2.0), "uniform": ((2, 3), -1.0, 2.0), "truncated_normal": ((2, 3), 1.0, 2.0),
@@ -92,8 +91,14 @@ def test_few_numbers_drawn_without_compiling_are_those_of_jax(shape):
 @pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
 def test_the_generator_written_here_gives_the_bits_of_jax(shape, seed):
     key = np.array([seed, seed // 3], "uint32")
-    expected = jax.random.uniform(jax.numpy.asarray(key), shape)
-    for found in (lowering.uniform(jax.numpy.asarray(key), shape), lowering.uniform_on_host(key, shape)):
+    expected = jax.random.uniform(jnp.asarray(key), shape)
+    for found in (lowering.uniform(jnp.asarray(key), shape), lowering.uniform_on_host(key, shape)):
         np.testing.assert_array_equal(found, expected)
-    kept = cornu.random.dropout(np.ones(shape, "float32"), 0.3, seed=jax.numpy.asarray(key)) != 0
-    np.testing.assert_array_equal(kept, jax.random.bernoulli(jax.numpy.asarray(key), 1 - 0.3, shape))
+    kept = cornu.random.dropout(np.ones(shape, "float32"), 0.3, seed=jnp.asarray(key)) != 0
+    np.testing.assert_array_equal(kept, jax.random.bernoulli(jnp.asarray(key), 1 - 0.3, shape))
+
+
+def test_limits_may_be_arrays_that_are_traced():
+    key = jnp.asarray([3, 1], "uint32")
+    drawn = jax.jit(lambda low, high: random.uniform((4,), low, high, seed=key))(jnp.zeros(4), jnp.ones(4))
+    np.testing.assert_array_equal(drawn, jax.random.uniform(key, (4,)))

@@ -14,8 +14,6 @@ from worker_data import Troubled
 
 import cornu
 
-pytestmark = pytest.mark.usefixtures("listening")
-
 
 class Reader(cornu.Model):
     """Says which batch it was given."""

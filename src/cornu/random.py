@@ -114,12 +114,13 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     if dtypes.is_int(dtype):
         return randint(shape, minval, maxval, dtype, seed)
     key, shape = key_of(seed), _shape(shape)
-    if _float(dtype) == "float32" and all(isinstance(v, (int, float)) for v in (minval, maxval)) and _by_place(key, shape):
+    plain = _float(dtype) == "float32" and all(isinstance(v, (int, float)) for v in (minval, maxval))
+    if plain and _by_place(key, shape):
         low, high = np.float32(minval), np.float32(maxval)
         # XLA multiplies and adds with one rounding: in 64 bits the product is exact.
         drawn = lowering.uniform_on_host(np.asarray(key), shape).astype("float64") * (high - low) + low
         return jax.device_put(np.maximum(low, drawn.astype("float32")))
-    if dtype == "float32" and (minval, maxval) == (0.0, 1.0):
+    if plain and (minval, maxval) == (0, 1):
         return lowering.uniform(key, shape)
     return jax.random.uniform(key, shape, dtype, minval, maxval)
 

@@ -29,15 +29,12 @@ def _bits(first, second, places, library):
     """32 random bits for every place, from both halves of a key."""
     add, xor, either, left, right = library
     keys = first, second, xor(xor(first, second), np.uint32(0x1BD11BDA))
-    y = add(places, second)
-    x = add(y, first)  # the first half of the first round
-    for turn in range(20):
-        rotation = np.uint32(_ROTATIONS[turn // 4 % 2][turn % 4])
-        x = x if turn == 0 else add(x, y)
-        y = xor(either(left(y, rotation), right(y, np.uint32(32) - rotation)), x)
-        if turn % 4 == 3:
-            block = turn // 4 + 1
-            x, y = add(x, keys[block % 3]), add(y, add(keys[(block + 1) % 3], np.uint32(block)))
+    x, y = first, add(places, second)
+    for block in range(5):
+        for rotation in map(np.uint32, _ROTATIONS[block % 2]):
+            x = add(x, y)
+            y = xor(either(left(y, rotation), right(y, np.uint32(32) - rotation)), x)
+        x, y = add(x, keys[(block + 1) % 3]), add(y, add(keys[(block + 2) % 3], np.uint32(block + 1)))
     return xor(x, y)
 
 
@@ -50,8 +47,8 @@ def _uniform(key, shape):
 
 def uniform(key, shape):
     """float32 numbers from [0, 1): `jax.random.uniform`'s."""
-    if current_platform() != "cpu" or not by_place(key):
-        return jax.random.uniform(key, shape)
+    if current_platform() != "cpu" or not by_place(key) or math.prod(shape) >= 2**32:  # places are numbers of 32 bits here
+        return jax.random.uniform(key, shape, "float32")
     return _uniform(key, shape)
 
 

@@ -237,7 +237,8 @@ def _fill_optimizer(model, file: H5, matched: list, shown) -> None:
     steps = next((a for n, a in arrays.items() if re.fullmatch(r"(.*/)?iter(ations?)?:0", n)), None)
     if steps is None:
         return _give_up(shown, "it has no step count")
-    todo = [(optimizer._iterations, np.asarray(steps).reshape(()))]
+    steps = np.asarray(steps).reshape(())
+    todo = [(optimizer._iterations, steps)]
     names = {id(v): n for n, v in matched}
     for i, variable in enumerate(optimizer._trainable_variables):
         slots = dict(optimizer._slots[i])
@@ -251,7 +252,7 @@ def _fill_optimizer(model, file: H5, matched: list, shown) -> None:
                 return _give_up(shown, f"it has no {slot!r} of {variable.path!r}")
             todo.append((own, np.asarray(value).reshape(own.shape)))
     if isinstance(optimizer, optimizers.Nadam):  # Keras 2 did not write the product of the momenta so far
-        t = np.arange(1, int(np.asarray(steps)) + 1)
+        t = np.arange(1, int(steps) + 1)
         todo.append((optimizer._product, np.prod(optimizer.beta_1 * (1 - 0.5 * 0.96 ** t)).astype("float32")))
     assign_all(todo, shown)
 
