@@ -228,17 +228,19 @@ def test_the_malloc_switch():
 
 
 @pytest.mark.parametrize("bias", [None, 12], ids=["", "bias"])
-def test_recurrence_matches_the_gradient_of_a_plain_loop(bias):
+@pytest.mark.parametrize("apart", [False, True])
+def test_recurrence_matches_the_gradient_of_a_plain_loop(bias, apart):
     from cornu.lowering.rnn import recurrence
 
-    def step(x, u, states):
-        h, c = states
-        c = jnp.tanh(c) * jax.nn.sigmoid(x + u)[:, :3] + u[:, 3:6]
+    def step(parts, valid, states):
+        (h, c), x, u = states, parts[0], parts[-1]
+        c = jnp.tanh(c) * jax.nn.sigmoid(x)[:, :3] + u[:, 3:6] * x[:, 6:9]
         return [jnp.tanh(c + h), c], c * 2
 
     def plain(z, h, c, kernel, bias):
         def body(states, x):
-            return step(x, states[0] @ kernel + (0 if bias is None else bias), states)
+            u = states[0] @ kernel + (0 if bias is None else bias)
+            return step((x, u) if apart else (x + u,), None, states)
         return jax.lax.scan(body, [h, c], z)
 
     def total(fn):
@@ -247,6 +249,6 @@ def test_recurrence_matches_the_gradient_of_a_plain_loop(bias):
             return outputs + sum(states)
         return run
     inputs = [normal(5, 2, 12), normal(2, 3), normal(2, 3), normal(3, 12)] + ([normal(12)] if bias else [])
-    ours = with_gradients(total(lambda z, h, c, k, b: recurrence(step, z, [h, c], k, b)), inputs, "cpu")
+    ours = with_gradients(total(lambda z, h, c, k, b: recurrence(step, z, None, [h, c], k, b, apart=apart)), inputs, "cpu")
     for a, b in zip(ours, with_gradients(total(plain), inputs, "plain")):
         np.testing.assert_allclose(a, b, 1e-4, 1e-5)

@@ -12,7 +12,8 @@ _MANY_ROWS = 512
 
 
 @island  # from x as it stands in memory: else what x is made of is computed anew, in the wrong order (8 ms, not 0.3)
-def _turned_over(x):
+def turned_over(x):
+    """x^T, for the gradient of a kernel."""
     return x.T
 
 
@@ -23,7 +24,7 @@ def _product(x, kernel):
 
 def _backward(kept, gradient):
     x, kernel = kept
-    return gradient @ kernel.T, _turned_over(x) @ gradient
+    return gradient @ kernel.T, turned_over(x) @ gradient
 
 
 _product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _backward)

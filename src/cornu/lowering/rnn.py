@@ -1,9 +1,10 @@
 """Recurrences over time: of any step, and of steps whose only weights are in one product of the state.
 
 The latter have a gradient written by hand. Each such step is `u = h @ kernel + bias` and then a function without
-weights of `u`, the step's input and the states: LSTM, GRU with reset_after and the plain recurrent cell are of this
-kind. JAX's own gradient of the loop forms the gradient of the kernel in every step and adds it up; here the gradients
-of all `u` are kept, and the kernel's is one product after the loop.
+weights of the step's input, of `u`, and of the states: LSTM, GRU with reset_after and the plain recurrent cell are of this
+kind. JAX's own gradient of the loop forms the gradient of the kernel in every step and adds it up; here the gradients of
+all `u` are kept, and the kernel's is one product after the loop. Where the step sees the sum of input and `u`, one array
+holds the inputs, then in their places the sums, then those's gradients: 7.9 ms against 9.5 (LSTM, 80 steps, 80 units).
 """
 
 import functools
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cornu.lowering.platform import in_forward_mode, island
+from cornu.lowering.product import turned_over
 from cornu.lowering.reduction import sum_leading
 from cornu.variable import Scope
 
@@ -66,68 +68,90 @@ def masked_scan(step, inputs, mask, states, shown, written=(), *, zeros=False, k
     return last, outputs, states
 
 
-def recurrence(step, inputs, states, kernel, bias):
+def recurrence(step, inputs, mask, states, kernel, bias, *, apart=False, sequences=True):
     """Run `step` over time.
 
     Args:
-        step: a function `step(x, u, states) -> (states, output)` of arrays alone; it closes over no traced array.
-            `u = states[0] @ kernel + bias`.
-        inputs: arrays with time first, each step's x (one array or a tree; boolean ones have no gradient).
+        step: a function `step(parts, valid, states) -> (states, output)` of arrays alone; it closes over no traced array.
+            `parts` is `joined(input, states[0] @ kernel, bias, apart)`.
+        inputs, mask: arrays with time first; the mask is bool, or None.
         states: a list of arrays; the first one is what the product sees.
         kernel, bias: of the product; bias may be None.
+        apart: whether the step needs its input and the product apart.
+        sequences: whether the outputs of all steps are wanted.
 
-    Returns: (states, outputs with time first).
+    Returns: (states, outputs with time first or None).
     """
-    if in_forward_mode():
-        return _run(step, inputs, states, kernel, bias, keep=False)[:2]
-    return _recurrence(step, inputs, states, kernel, bias)
+    run = _run if in_forward_mode() else _recurrence
+    return run(step, apart, sequences, inputs, mask, states, kernel, bias)[:2]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _recurrence(step, inputs, states, kernel, bias):
-    return _run(step, inputs, states, kernel, bias, keep=False)[:2]
+def joined(x, u, bias, apart):
+    """What a step sees of its input `x` and of the state's product `u`: their sum, or both `apart`."""
+    u = u if bias is None else u + bias
+    return (x, u) if apart else (x + u,)
 
 
-def _product(h, kernel, bias):
-    u = h @ kernel
-    return u if bias is None else u + bias
+def _run(step, apart, sequences, inputs, mask, states, kernel, bias, keep=False):
+    """The states and the outputs; if they are to be kept, also all parts (a sum in the place of its input) and states."""
+    def advance(x, valid, u, bias, states):
+        parts = joined(x, u, bias, apart)
+        return parts[-1], step(parts, valid, states)
 
-
-def _run(step, inputs, states, kernel, bias, keep):
-    def body(states, x):
-        u = _product(states[0], kernel, bias)
+    def body(t, carry):
+        states, outputs, stacks, before = carry
         # An island, else XLA:CPU reads this step's row of the inputs within each gate's loop, and those loops are not
         # vectorized for it: 6.9 ms against 4.7 (batch 32, 80 steps, 80 units).
-        new, output = island(step)(x, u, states)
-        return new, (output, (states, u) if keep else None)
-    states, (outputs, kept) = lax.scan(body, states, inputs)
-    return states, outputs, kept
+        last, (new, output) = island(advance)(stacks[0][t], None if mask is None else mask[t], states[0] @ kernel, bias, states)
+        if keep:
+            stacks, before = (*stacks[:-1], _put(stacks[-1], last, t)), [_put(b, s, t) for b, s in zip(before, states)]
+        return new, _put(outputs, output, t) if sequences else None, stacks, before
+
+    def stack(like, value=0):
+        return jnp.full((inputs.shape[0], *like.shape), value, like.dtype)
+
+    stacks = (inputs, stack(inputs[0])) if apart and keep else (inputs,)
+    # The values are written over. Each array has its own, else XLA makes one of them and copies it.
+    before = [stack(s, i) for i, s in enumerate(states, 1)] if keep else None
+    carry = states, stack(states[0], -1) if sequences else None, stacks, before
+    return lax.fori_loop(0, inputs.shape[0], body, carry)
 
 
-def _keep(step, inputs, states, kernel, bias):
-    states, outputs, kept = _run(step, inputs, states, kernel, bias, keep=True)
-    return (states, outputs), (inputs, kept, kernel, bias)
+def _put(stack, value, t):
+    return lax.dynamic_update_index_in_dim(stack, value, t, 0)
 
 
-def _backward(step, kept, gradients):
-    inputs, (before, products), kernel, bias = kept
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _recurrence(*args):
+    return _run(*args)[:2]
+
+
+def _forward(step, apart, sequences, inputs, mask, states, kernel, bias):
+    states, outputs, *kept = _run(step, apart, sequences, inputs, mask, states, kernel, bias, keep=True)
+    return (states, outputs), (*kept, mask, kernel, bias)
+
+
+def _backward(step, apart, sequences, kept, gradients):
+    stacks, before, mask, kernel, bias = kept
     after, outputs = gradients
+    turned, steps = kernel.T, stacks[0].shape[0]
 
-    def body(g, now):
-        x, u, states, g_output = now
-        g_x, g_u, g_states = island(functools.partial(_pull, step))(x, u, states, (g, g_output))
-        g_states = [g_states[0] + g_u @ turned, *g_states[1:]]
-        return g_states, (g_x, g_u)
+    def pull(t, stacks, mask, before, g, outputs):
+        valid, parts, states = None if mask is None else mask[t], [s[t] for s in stacks], [b[t] for b in before]
+        (_, output), back = jax.vjp(lambda parts, states: step(parts, valid, states), parts, states)
+        return back((g, outputs[t] if sequences else jnp.zeros_like(output)))
 
-    turned = kernel.T
-    g_states, (g_inputs, g_u) = lax.scan(body, list(after), (inputs, products, before, outputs), reverse=True)
-    flat = g_u.reshape(-1, g_u.shape[-1])
-    g_kernel = before[0].reshape(-1, kernel.shape[0]).T @ flat
-    return g_inputs, g_states, g_kernel, None if bias is None else sum_leading(flat)
+    def body(i, carry):
+        g, stacks = carry
+        t = steps - 1 - i
+        # With the rows' slices inside, which need no memory so.
+        g_parts, g = island(pull)(t, stacks, mask, before, g, outputs)
+        return [g[0] + g_parts[-1] @ turned, *g[1:]], [_put(s, g, t) for s, g in zip(stacks, g_parts)]
+
+    g_states, stacks = lax.fori_loop(0, steps, body, (list(after), list(stacks)))
+    flat = stacks[-1].reshape(-1, kernel.shape[1])
+    g_kernel = turned_over(before[0].reshape(-1, kernel.shape[0])) @ flat
+    return stacks[0], None, g_states, g_kernel, None if bias is None else sum_leading(flat, stored=True)
 
 
-def _pull(step, x, u, states, gradients):
-    return jax.vjp(step, x, u, states)[1](gradients)
-
-
-_recurrence.defvjp(_keep, _backward)
+_recurrence.defvjp(_forward, _backward)

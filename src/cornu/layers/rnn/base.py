@@ -178,7 +178,8 @@ class RNN(Layer):
         step = _Step(combine, self.cell.activation, self.cell.recurrent_activation,
                      mask is not None and self.zero_output_for_mask)
         mask = None if mask is None else self._in_order(mask.astype(bool))
-        states, outputs = recurrence(step, (steps, mask), list(states), kernel, bias)
+        states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, apart=self.cell.apart,
+                                     sequences=self.return_sequences or step.zeros)
         last = outputs[-1] if step.zeros else states[0]
         return last, jnp.moveaxis(outputs, 0, 1) if self.return_sequences else None, states
 
@@ -203,9 +204,8 @@ class _Step:
     recurrent_activation: Callable | None
     zeros: bool
 
-    def __call__(self, x, u, states):
-        z, valid = x
-        new = self.combine(z, u, states, self.activation, self.recurrent_activation)
+    def __call__(self, parts, valid, states):
+        new = self.combine(parts, states, self.activation, self.recurrent_activation)
         if valid is None:
             return new, new[0]
         new = [where_valid(valid, n, o) for n, o in zip(new, states)]

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from cornu import activations, check, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
+from cornu.lowering import product
+from cornu.lowering.rnn import joined
 from cornu.random import SeedGenerator, dropout
 from cornu.symbolic import dry
 
@@ -20,6 +22,7 @@ class _Cell(Parted):
     """A built-in cell: an input kernel, a recurrent kernel and a bias, with the gates side by side on the last axis."""
 
     gates = 1
+    apart = False  # whether `combine` needs the input's part and the state's apart
 
     def __init__(self, *, units, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
         arguments = self._keep(kwargs, "kernel", "recurrent", "bias")
@@ -67,7 +70,7 @@ class _Cell(Parted):
         return masks[0] if each == 1 else masks
 
     def _product(self, x, kernel):
-        return x @ kernel
+        return product(x, kernel)
 
     def _gated(self, product, x, kernel, masks, axis=-1):
         """The product under dropout: of the masked values, gate by gate where every gate has its own mask."""
@@ -77,28 +80,31 @@ class _Cell(Parted):
         return jnp.concatenate([product(x * m, k) for m, k in zip(masks, kernels)], axis=axis)
 
     def project(self, x, masks=None):
-        """What the input gives to every gate; the input may have leading axes, such as time."""
-        z = self._gated(self._product, x, self.kernel.value, masks)
-        return z if self.bias is None else z + self.bias.value
+        """What the input gives to every gate, without the bias; the input may have leading axes, such as time."""
+        return self._gated(self._product, x, self.kernel.value, masks)
 
     def _from_state(self, h, masks):
         return self._gated(self._product, h, self.recurrent_kernel.value, masks)
 
+    def _bias_of(self, row):
+        return None if self.bias is None else self.bias.value
+
     def advance(self, z, states, masks=None):
         """One step from the input's part and the states: the output and the new states."""
-        new = self.combine(z, self._from_state(states[0], masks), states, self.activation, self.recurrent_activation)
+        parts = joined(z, self._from_state(states[0], masks), self._bias_of(1), self.apart)
+        new = self.combine(parts, states, self.activation, self.recurrent_activation)
         return new[0], new
 
     recurrent_activation = None
 
     @staticmethod
-    def combine(z, u, states, activation, recurrent_activation):
-        """The new states from the input's part, the state's part and the states; the first one is the output."""
+    def combine(parts, states, activation, recurrent_activation):
+        """The new states from the old and from all parts, as one sum or `apart`; the first one is the output."""
         raise NotImplementedError
 
     def fused(self):
         """What `lowering.rnn.recurrence` needs of the cell, (combine, recurrent kernel, bias), or None."""
-        return self.combine, self.recurrent_kernel.value, None
+        return self.combine, self.recurrent_kernel.value, self._bias_of(1)
 
     def call(self, inputs, states, training=False):
         states = list(states) if isinstance(states, (list, tuple)) else [states]
@@ -125,8 +131,8 @@ class SimpleRNNCell(_Cell):
         super().__init__(**told(locals()))
 
     @staticmethod
-    def combine(z, u, states, activation, recurrent_activation):
-        return [activation(z + u)]
+    def combine(parts, states, activation, recurrent_activation):
+        return [activation(parts[0])]
 
 
 class LSTMCell(_Cell):
@@ -163,8 +169,8 @@ class LSTMCell(_Cell):
             if self.use_bias else None
 
     @staticmethod
-    def combine(z, u, states, activation, recurrent_activation, axis=-1):
-        i, f, g, o = jnp.split(z + u, 4, axis=axis)
+    def combine(parts, states, activation, recurrent_activation, axis=-1):
+        i, f, g, o = jnp.split(parts[0], 4, axis=axis)
         c = recurrent_activation(f) * states[1] + recurrent_activation(i) * activation(g)
         return [recurrent_activation(o) * activation(c), c]
 
@@ -185,6 +191,7 @@ class GRUCell(_Cell):
     """
 
     gates = 3
+    apart = True
 
     def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
                  kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
@@ -200,14 +207,12 @@ class GRUCell(_Cell):
         self.bias = self._weight(shape, "bias", "bias") if self.use_bias else None
 
     def project(self, x, masks=None):
-        z = self._gated(self._product, x, self.kernel.value, masks)
-        if self.bias is None:
-            return z
-        return z + (self.bias.value[0] if self.reset_after else self.bias.value)
+        z, bias = super().project(x, masks), self._bias_of(0)
+        return z if bias is None else z + bias
 
-    def _from_state(self, h, masks):
-        u = super()._from_state(h, masks)
-        return u if self.bias is None else u + self.bias.value[1]
+    def _bias_of(self, row):
+        """The input's bias (0), and with reset_after the recurrent one (1)."""
+        return None if self.bias is None else self.bias.value[row] if self.reset_after else self.bias.value
 
     def advance(self, z, states, masks=None):
         if self.reset_after:
@@ -221,15 +226,13 @@ class GRUCell(_Cell):
         return h, [h]
 
     @staticmethod
-    def combine(z, u, states, activation, recurrent_activation):
-        z_gate, z_r, z_candidate = jnp.split(z, 3, axis=-1)
-        u_gate, u_r, u_candidate = jnp.split(u, 3, axis=-1)
-        gate, r = recurrent_activation(z_gate + u_gate), recurrent_activation(z_r + u_r)
-        return [gate * states[0] + (1 - gate) * activation(z_candidate + r * u_candidate)]
+    def combine(parts, states, activation, recurrent_activation):
+        (x_gate, x_r, x_candidate), (u_gate, u_r, u_candidate) = (jnp.split(part, 3, axis=-1) for part in parts)
+        gate, r = recurrent_activation(x_gate + u_gate), recurrent_activation(x_r + u_r)
+        return [gate * states[0] + (1 - gate) * activation(x_candidate + r * u_candidate)]
 
     def fused(self):
-        bias = None if self.bias is None else self.bias.value[1]
-        return (self.combine, self.recurrent_kernel.value, bias) if self.reset_after else None
+        return (self.combine, self.recurrent_kernel.value, self._bias_of(1)) if self.reset_after else None
 
 
 class StackedRNNCells(Layer):

@@ -58,10 +58,10 @@ class ConvLSTMCell(LSTMCell):
         return y.reshape((*x.shape[:-1 - self.rank], *y.shape[1:]))
 
     def project(self, x, masks=None):
-        z = self._gated(self._product, x, self.kernel.value, masks, self._channel_axis)
-        if self.bias is None:
-            return z
-        return z + self.bias.value.reshape((-1,) + (1,) * (-1 - self._channel_axis))
+        return self._gated(self._product, x, self.kernel.value, masks, self._channel_axis)
+
+    def _bias_of(self, row):
+        return None if self.bias is None else self.bias.value.reshape((-1,) + (1,) * (-1 - self._channel_axis))
 
     def _from_state(self, h, masks):
         def product(h, kernel):
@@ -69,10 +69,8 @@ class ConvLSTMCell(LSTMCell):
 
         return self._gated(product, h, self.recurrent_kernel.value, masks, self._channel_axis)
 
-    def advance(self, z, states, masks=None):
-        h, c = self.combine(z, self._from_state(states[0], masks), states, self.activation, self.recurrent_activation,
-                            self._channel_axis)
-        return h, [h, c]
+    def combine(self, parts, states, activation, recurrent_activation):
+        return LSTMCell.combine(parts, states, activation, recurrent_activation, self._channel_axis)
 
     def fused(self):
         return None
