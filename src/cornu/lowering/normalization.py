@@ -14,15 +14,25 @@ def special(*arrays) -> bool:
     return on_cpu() and all(x.dtype == jnp.float32 and x.size for x in arrays)
 
 
+def _partly_summed(term, axis, *arrays):
+    """`term(*arrays)` with up to eight parts of an axis added up.
+
+    XLA:CPU writes what is to be summed to memory first; so it is an eighth of it (group_norm of 32x16x16x64 with all
+    gradients: 0.39 ms, not 0.45; layer_norm of 4096x256: 0.54, not 0.62).
+    """
+    parts = next(n for n in (8, 4, 7, 5, 3, 2, 1) if arrays[0].shape[axis] % n == 0)
+    return functools.reduce(jnp.add, (term(*part) for part in zip(*(jnp.split(a, parts, axis) for a in arrays))))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _layer_norm(x, gamma, beta, epsilon):
     return _layer_forward(x, gamma, beta, epsilon)[0]
 
 
 def _layer_forward(x, gamma, beta, epsilon):
-    share = jnp.full(x.shape[-1], 1 / x.shape[-1], x.dtype)
-    mean = x @ share
-    inverse = lax.rsqrt((x - mean[:, None]) ** 2 @ share + epsilon)
+    mean = x @ jnp.full(x.shape[-1], 1 / x.shape[-1], x.dtype)
+    squares = _partly_summed(lambda x: (x - mean[:, None]) ** 2, 1, x)
+    inverse = lax.rsqrt(squares @ jnp.full(squares.shape[-1], 1 / x.shape[-1], x.dtype) + epsilon)
     return (x - mean[:, None]) * inverse[:, None] * gamma + beta, (x, mean, inverse, gamma)
 
 
@@ -52,6 +62,12 @@ def _group_norm(x, gamma, beta, groups, epsilon):
     return _group_forward(x, gamma, beta, groups, epsilon)[0]
 
 
+def _over_places(term, *arrays):
+    """The sum over all places (axis 1) of `term(*arrays)`."""
+    # An island, else XLA sums over two axes of an image, which it does not vectorize.
+    return island(lambda x: jnp.sum(x, 1))(_partly_summed(term, 1, *arrays))
+
+
 def _over_groups(sums, groups):
     """Sums of channels, (batch, channels), as their group's sum, in each of its channels."""
     parts = sums.reshape(len(sums), groups, -1)
@@ -66,8 +82,8 @@ def _group_forward(x, gamma, beta, groups, epsilon):
         inverse = lax.rsqrt(_over_groups(squares, groups) / count + epsilon)
         return inverse, inverse * gamma, beta - mean * inverse * gamma
 
-    mean = island(lambda sums: _over_groups(sums, groups) / count)(jnp.sum(x, 1))
-    inverse, scale, shift = factors(jnp.sum((x - mean[:, None]) ** 2, 1), mean, gamma, beta)
+    mean = island(lambda sums: _over_groups(sums, groups) / count)(_over_places(lambda x: x, x))
+    inverse, scale, shift = factors(_over_places(lambda x: (x - mean[:, None]) ** 2, x), mean, gamma, beta)
     return x * scale[:, None] + shift[:, None], (x, mean, inverse, gamma)
 
 
@@ -82,7 +98,8 @@ def _group_backward(groups, epsilon, kept, g):
         slope = inverse * inverse * towards
         return inverse * gamma, slope, mean * slope - inverse * mid, jnp.sum(along, 0), jnp.sum(total, 0)
 
-    of_g, of_x, rest, *others = factors(jnp.sum(g, 1), jnp.sum(g * (x - mean[:, None]), 1), mean, inverse, gamma)
+    total, along = _over_places(lambda g: g, g), _over_places(lambda g, x: g * (x - mean[:, None]), g, x)
+    of_g, of_x, rest, *others = factors(total, along, mean, inverse, gamma)
     return g * of_g[:, None] - x * of_x[:, None] + rest[:, None], *others
 
 
