@@ -70,6 +70,17 @@ class Geometry(NamedTuple):
                      for n, (a, b), k, s in zip(self.space, self.pads, spans, self.strides))
 
     @property
+    def steady(self) -> bool:
+        """Whether the window moves by one place: then either gradient is such a convolution too."""
+        return set(self.strides) == {1}
+
+    @property
+    def turned(self) -> "Geometry":
+        """Of the convolution whose input gradient a steady one is, and that is its own: over the output, turned round."""
+        spans = [(k - 1) * d for k, d in zip(self.window, self.dilation)]
+        return self._replace(space=self.out, pads=tuple((n - a, n - b) for n, (a, b) in zip(spans, self.pads)))
+
+    @property
     def disjoint(self) -> bool:
         """Whether the windows tile the input."""
         return self.strides == self.window and not any(map(any, self.pads)) and set(self.dilation) == {1}
@@ -91,13 +102,41 @@ def _xla(x, w, geo):
     return y.reshape(*y.shape[:-2], -1, filters)
 
 
+def _turned(w):
+    return jnp.flip(jnp.swapaxes(w, -1, -2), range(w.ndim - 2))
+
+
 def _xla_input_gradient(g, w, geo):
-    rank = len(geo.window)
-    if geo.strides == geo.dilation == (1,) * rank:  # a convolution like the forward one, of the window turned round
-        pads = tuple((k - 1 - a, k - 1 - b) for k, (a, b) in zip(geo.window, geo.pads))
-        return _xla(g, jnp.flip(jnp.swapaxes(w, -1, -2), range(rank)), geo._replace(space=geo.out, pads=pads))
+    if geo.steady:
+        return _xla(g, _turned(w), geo.turned)
+    if set(geo.dilation) == {1} and all(k >= s for k, s in zip(geo.window, geo.strides)):
+        return _phases(g, w, geo)
     x = jax.ShapeDtypeStruct((g.shape[0], *geo.space, w.shape[-2]), g.dtype)
     return jax.linear_transpose(lambda x: plain_conv(x, w, geo.strides, geo.pads, geo.dilation), x)(g)[0]
+
+
+def _phases(g, w, geo):
+    """The places between two steps of the stride as filters of one convolution, then interleaved.
+
+    XLA moves the window over `g` with zeros in between: 9.3 ms for 3x3 over 128x14x14x32, this 4.7.
+    """
+    rank, strides, channels = len(geo.window), geo.strides, w.shape[-2]
+    window = tuple(-(-k // s) for k, s in zip(geo.window, strides))
+    w = jnp.pad(w, [*((0, m * s - k) for m, s, k in zip(window, strides, geo.window)), (0, 0), (0, 0)])
+    w = jnp.flip(w.reshape(*itertools.chain(*zip(window, strides)), *w.shape[-2:]), range(0, 2 * rank, 2))
+    w = w.transpose(*range(0, 2 * rank, 2), 2 * rank + 1, *range(1, 2 * rank, 2), 2 * rank)
+    first = [a // s for (a, _), s in zip(geo.pads, strides)]  # steps that lie in the padding
+    steps = [-(-(n + a) // s) - f for n, (a, _), s, f in zip(geo.space, geo.pads, strides, first)]
+    pads = tuple((m - 1 - f, f + n - o) for m, f, n, o in zip(window, first, steps, geo.out))
+    made = _xla(g, w.reshape(*window, g.shape[-1], -1), Geometry(geo.out, window, (1,) * rank, pads, (1,) * rank))
+
+    @island
+    def interleaved(x):
+        x = x.reshape(-1, *steps, *strides, channels)
+        x = x.transpose(0, *itertools.chain(*zip(range(1, rank + 1), range(rank + 1, 2 * rank + 1))), 2 * rank + 1)
+        x = x.reshape(len(g), *(n * s for n, s in zip(steps, strides)), channels)
+        return x[(slice(None), *(slice(a % s, a % s + n) for (a, _), s, n in zip(geo.pads, strides, geo.space)))]
+    return interleaved(made)
 
 
 def _xla_kernel_gradient(x, g, geo):
@@ -172,9 +211,17 @@ def _kernel_without_depth(w):
     return jnp.moveaxis(w, 0, -3).reshape(*w.shape[1:-2], -1, w.shape[-1])
 
 
-def _few(w_shape) -> bool:
+def _few(channels, geo) -> bool:
     """Whether so few products make an output that a loop over the outputs beats a matrix product's rearrangement."""
-    return w_shape[-2] <= 4 and math.prod(w_shape[:-1]) <= 48
+    return channels <= 4 and channels * math.prod(geo.window) <= 48
+
+
+def _few_made(filters, geo) -> bool:
+    """Whether the same holds for the input's gradient: as the last layer of an autoencoder or a U-Net.
+
+    It is computed as what it is the gradient of: 3x3 over 128x28x28x32 to 1 with gradients 2 ms, not 14.
+    """
+    return geo.steady and _few(filters, geo)
 
 
 def _few_forward(x, w, geo):
@@ -212,8 +259,10 @@ def forward(x, w, geo):
         return y.reshape(x.shape[0], *geo.out, -1)
     if geo.disjoint:
         return _tiles(x, geo) @ w.reshape(-1, w.shape[-1])
-    if _few(w.shape):
+    if _few(w.shape[-2], geo):
         return _few_forward(x, w, geo)
+    if _few_made(w.shape[-1], geo):
+        return _few_input_gradient(x, _turned(w), geo.turned)
     return _xla(x, w, geo)
 
 
@@ -225,8 +274,10 @@ def input_gradient(g, w, geo):
         return _transposed(_depth_in_channels, pull, g, w, geo)
     if geo.disjoint:
         return _transposed(_tiles, g @ w.reshape(-1, w.shape[-1]).T, g, w, geo)
-    if _few(w.shape):
+    if _few(w.shape[-2], geo):
         return _few_input_gradient(g, w, geo)
+    if _few_made(w.shape[-1], geo):
+        return _few_forward(g, _turned(w), geo.turned)
     return _xla_input_gradient(g, w, geo)
 
 
@@ -240,8 +291,10 @@ def kernel_gradient(x, g, geo):
         rows = _tiles(x, geo)
         w = rows.reshape(-1, rows.shape[-1]).T @ g.reshape(-1, g.shape[-1])
         return w.reshape(*geo.window, x.shape[-1], -1)
-    if _few((*geo.window, x.shape[-1], 0)):
+    if _few(x.shape[-1], geo):
         return _few_kernel_gradient(x, g, geo)
+    if _few_made(g.shape[-1], geo):
+        return _turned(_few_kernel_gradient(g, x, geo.turned))
     return _xla_kernel_gradient(x, g, geo)
 
 
