@@ -242,7 +242,7 @@ def test_recurrence_matches_the_gradient_of_a_plain_loop(bias, apart):
 
     def step(parts, valid, states):
         (h, c), x, u = states, parts[0], parts[-1]
-        c = jnp.tanh(c) * jax.nn.sigmoid(x)[:, :3] + u[:, 3:6] * x[:, 6:9]
+        c = jnp.tanh(c) * jax.nn.sigmoid(x)[:, :3] + jnp.tanh(u[:, 3:6] * x[:, 6:9])
         return [jnp.tanh(c + h), c], c * 2
 
     def plain(z, h, c, kernel, bias):
@@ -256,7 +256,7 @@ def test_recurrence_matches_the_gradient_of_a_plain_loop(bias, apart):
             states, outputs = fn(*inputs[:4], inputs[4] if bias else None)
             return outputs + sum(states)
         return run
-    inputs = [normal(5, 2, 12), normal(2, 3), normal(2, 3), normal(3, 12)] + ([normal(12)] if bias else [])
+    inputs = [normal(5, 2, 12), normal(2, 3), normal(2, 3), 0.3 * normal(3, 12)] + ([normal(12)] if bias else [])
     ours = with_gradients(total(lambda z, h, c, k, b: recurrence(step, z, None, [h, c], k, b, apart=apart)), inputs, "cpu")
     for a, b in zip(ours, with_gradients(total(plain), inputs, "plain")):
-        np.testing.assert_allclose(a, b, 1e-4, 1e-5)
+        np.testing.assert_allclose(a, b, 1e-4, 1e-5 * max(1, np.abs(b).max()))
