@@ -13,6 +13,7 @@ import pytest
 from worker_data import Troubled
 
 import cornu
+from cornu.data import workers as pool
 
 
 class Reader(cornu.Model):
@@ -89,6 +90,20 @@ def run(model, processes, what, dice, folder):
 
 KINDS = {False: ["nothing", "fail", "fail", "ctrl-c", "hang"],
          True: ["nothing", "fail", "kill", "kill from outside", "ctrl-c", "hang"]}
+
+
+def test_ctrl_c_while_workers_begin_leaves_none(monkeypatch, tmp_path):
+    send, sent = pool._Process._send, []
+
+    def interrupted(self, dataset):
+        sent.append(send(self, dataset))
+        if len(sent) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool._Process, "_send", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.Pool(Troubled(24, None, "", tmp_path / "note", 0.0, 3, True, 4), 3, 4, True)
+    assert len(sent) == 2 and not workers()
 
 
 @pytest.mark.long

@@ -30,7 +30,14 @@ class Pool:
 
     def __init__(self, dataset, workers: int, ahead: int, processes: bool):
         self._tasks, self._ahead = queue.SimpleQueue(), max(ahead, workers)
-        self.processes = [_Process(dataset) for _ in range(workers)] if processes else []
+        self.processes = []
+        try:
+            for _ in range(workers if processes else 0):
+                self.processes.append(_Process(dataset))
+        except BaseException:  # Ctrl-C too
+            for process in self.processes:
+                process.end()
+            raise
         fetchers = [p.fetch for p in self.processes] or [dataset.__getitem__] * workers
         for fetch in fetchers:
             threading.Thread(target=_work, args=(self._tasks, fetch), daemon=True, name="cornu-data").start()
@@ -107,11 +114,15 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True, name="cornu-data")
-        with _cpu_only():
-            self.process.start()
-        theirs.close()
         self._turn, self._losing, self._loss, self._index = threading.Lock(), threading.Lock(), None, None
-        self._send(dataset)
+        try:
+            with _cpu_only():
+                self.process.start()
+            theirs.close()
+            self._send(dataset)
+        except BaseException:
+            self.end()
+            raise
 
     def _send(self, dataset) -> None:
         try:
@@ -160,8 +171,9 @@ class _Process:
             return self._loss
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.join(2)
+        if self.process.pid is not None:  # it has begun
+            self.process.kill()
+            self.process.join(2)
         self._pipe.close()
 
 
