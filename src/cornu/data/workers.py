@@ -35,8 +35,7 @@ class Pool:
             for _ in range(workers if processes else 0):
                 self.processes.append(_Process(dataset))
         except BaseException:  # Ctrl-C too
-            for process in self.processes:
-                process.end()
+            _stop(self._tasks, self.processes, 0)
             raise
         fetchers = [p.fetch for p in self.processes] or [dataset.__getitem__] * workers
         for fetch in fetchers:
@@ -173,7 +172,8 @@ class _Process:
     def end(self) -> None:
         if self.process.pid is not None:  # it has begun
             self.process.kill()
-            self.process.join(2)
+            with self._losing:  # of two threads that join at once, one may come back before the process counts as ended
+                self.process.join(2)
         self._pipe.close()
 
 

@@ -425,5 +425,4 @@ def conv_transpose(x, kernel, strides=1, padding="valid", output_padding=None, d
                        tuple((low, full - low - out) for low, out, full in cuts), dilation)
         return _channels_last(lambda x: input_gradient(x, kernel, geo), x, data_format)
     pads = [(k - 1 - low, out - full + low + k - 1) for k, (low, out, full) in zip(spans, cuts)]
-    flipped = jnp.flip(jnp.swapaxes(kernel, -1, -2), range(rank))
-    return plain_conv(x, flipped, (1,) * rank, pads, dilation, 1, data_format, strides)
+    return plain_conv(x, _turned(kernel), (1,) * rank, pads, dilation, 1, data_format, strides)
