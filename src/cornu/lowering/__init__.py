@@ -7,7 +7,7 @@ from cornu.lowering.platform import (
     calls_back, compiler_options, current_platform, island, lowering_for, materialized, on_cpu, options_for
 )
 from cornu.lowering.memory import free_memory, prepare_cpu, total_memory
-from cornu.lowering.normalization import group_norm, layer_norm, special
+from cornu.lowering.normalization import group_norm, row_norm, special
 from cornu.lowering.pooling import average_pool, max_pool
 from cornu.lowering.product import einsum_product, product
 from cornu.lowering.reduction import affine, bias_add, moments, sum_leading

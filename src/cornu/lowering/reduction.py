@@ -58,16 +58,6 @@ def bias_add(x, bias, data_format="channels_last"):
     return _add(x.reshape(*x.shape[:-bias.ndim], -1), bias.reshape(-1)).reshape(x.shape)
 
 
-def partly_summed(term, axis, *arrays):
-    """`term(*arrays)` with up to eight parts of an axis added up.
-
-    XLA:CPU writes what is to be summed to memory first; so it is an eighth of it (batch_norm of 64x32x32x16 with all
-    gradients: XXX; group_norm of 32x16x16x64: 0.39 ms, not 0.45; layer_norm of 4096x256: 0.54, not 0.62).
-    """
-    parts = next(n for n in (8, 4, 7, 5, 3, 2, 1) if arrays[0].shape[axis] % n == 0)
-    return functools.reduce(jnp.add, (term(*part) for part in zip(*(jnp.split(a, parts, axis) for a in arrays))))
-
-
 @jax.custom_vjp
 def _moments(x):
     size = x.size // x.shape[-1]
