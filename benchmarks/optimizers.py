@@ -1,120 +1,182 @@
-"""One Adam update of 50 million parameters: cornu, hand-written JAX with donation, PyTorch's fused Adam.
+"""What Adam adds to a training step of 50 million parameters: cornu, hand-written JAX with donation, PyTorch's fused Adam.
 
-    python benchmarks/optimizers.py [--parameters 50] [--steps 10] [--torch PYTHON]
+    python benchmarks/optimizers.py [--blocks 16] [--batch 64] [--rounds 30]
 
-`--torch` names the Python interpreter that has PyTorch, when it is another one. Prints the best and the median time
-of a step, and the ratios: cornu / hand-written (goal: at most 1.2), cornu / PyTorch (goal: at most 0.7); then the time
-that it takes JAX to trace the update of 360 small variables.
+A step of dense layers, as wide as a transformer's of that size, is timed with the update and without (forward and backward, gradients kept); the update is
+the median of the difference (an eager step is timed in its two parts). PyTorch's has `zero_grad` in it: "free" gives the gradients' memory back, as is its default, "zero"
+fills it. The engines take turns. Goals: at most 1.2 times the hand-written one, at most 0.7 times PyTorch's.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 
-SIDE = 1024
-TORCH = """
-import json, sys, time, torch
-count, steps = int(sys.argv[1]), int(sys.argv[2])
-weights = [torch.nn.Parameter(torch.ones(1024, 1024)) for _ in range(count)]
-optimizer, times = torch.optim.Adam(weights, fused=True), []
-free = sys.argv[3] == "free"
-for _ in range(steps + 2):
-    for w in weights:
-        w.grad = torch.full_like(w, 0.01)
-    start = time.perf_counter()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=free)
-    times.append(time.perf_counter() - start)
-print(json.dumps(times[2:]))
-"""
+import numpy as np
+
+from report import heading
+
+BLOCK = ((512, 512),) * 4 + ((512, 2048), (2048, 512))  # of a transformer
+ENGINES = ("cornu", "hand-written JAX", "PyTorch, free", "PyTorch, zero")
 
 
-def measure(step, state, gradients, count):
-    """Seconds of each of `count` calls of state = step(state, gradients), after two to warm up."""
-    import jax
-
-    times = []
-    for _ in range(count + 2):
-        start = time.perf_counter()
-        state = jax.block_until_ready(step(state, gradients))
-        times.append(time.perf_counter() - start)
-    return times[2:]
-
-
-def cornu_adam(weights, **options):
-    """A donated, jitted update by cornu, and its state."""
-    import jax
-
+def cornu_update(weights):
+    """The state of cornu's Adam, and the pure function (state, gradients) -> state."""
     from cornu import Variable, optimizers
     from cornu.variable import functional
 
     variables = [Variable(w) for w in weights]
-    optimizer = optimizers.Adam(**options)
+    optimizer = optimizers.Adam(1e-5)
     optimizer.build(variables)
     state = variables + optimizer.variables
-    pure = functional(lambda g: optimizer.apply(g, variables), state)
-    return jax.jit(lambda values, g: pure(values, g)[1], donate_argnums=0), [v.value for v in state]
+    pure = functional(lambda gradients: optimizer.apply(gradients, variables), state)
+    return [v.value for v in state], lambda state, gradients: pure(state, gradients)[1]
 
 
-def hand_written_adam(weights, rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+def hand_written_update(weights, rate=1e-5, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     """The same by hand."""
-    import jax
     import jax.numpy as jnp
 
-    def step(state, gradients):
-        weights, ms, vs, t = state
-        t = t + 1
+    count = len(weights)
+
+    def update(state, gradients):
+        ws, ms, vs, t = state[:count], state[count:2 * count], state[2 * count:-1], state[-1] + 1
         a = rate * jnp.sqrt(1 - beta_2 ** t) / (1 - beta_1 ** t)
         ms = [m + (g - m) * (1 - beta_1) for m, g in zip(ms, gradients)]
         vs = [v + (g * g - v) * (1 - beta_2) for v, g in zip(vs, gradients)]
-        return [w - a * m / (jnp.sqrt(v) + epsilon) for w, m, v in zip(weights, ms, vs)], ms, vs, t
+        return [*(w - a * m / (jnp.sqrt(v) + epsilon) for w, m, v in zip(ws, ms, vs)), *ms, *vs, t]
 
-    zeros = [jnp.zeros_like(w) for w in weights]
-    state = ([jnp.array(w, copy=True) for w in weights], zeros, [jnp.zeros_like(w) for w in weights], jnp.zeros(()))
-    return jax.jit(step, donate_argnums=0), state
+    return [*weights, *(jnp.zeros_like(w) for w in 2 * weights), jnp.zeros(())], update
+
+
+def jax_steps(make_update, blocks, batch):
+    """A function that runs a step without the update, and one that runs it with the update."""
+    import jax
+    import jax.numpy as jnp
+
+    from cornu.lowering import options_for, prepare_cpu
+
+    prepare_cpu()
+    generator = np.random.default_rng(0)
+    draw = lambda: [jnp.asarray(generator.normal(0, 1 / 32, shape).astype("float32")) for shape in BLOCK * blocks]
+    x = jnp.asarray(generator.standard_normal((batch, BLOCK[0][0]), dtype="float32"))
+
+    @jax.value_and_grad
+    def loss(weights, y):
+        for w in weights:
+            y = jax.nn.relu(y @ w)
+        return jnp.mean(y ** 2)
+
+    weights, kept = draw(), draw()
+    state, update = make_update(draw())
+
+    def step(state, x):
+        value, gradients = loss(state[:len(weights)], x)
+        return value, update(state, gradients)
+
+    def compiled(fn, *args):
+        traced = jax.jit(fn, donate_argnums=0, keep_unused=True).trace(*args)
+        return traced.lower().compile(compiler_options=options_for(traced.jaxpr.jaxpr))
+
+    with_update, without = compiled(step, state, x), compiled(lambda kept, weights, x: loss(weights, x), kept, weights, x)
+
+    def run_without():
+        nonlocal kept
+        kept = jax.block_until_ready(without(kept, weights, x))[1]
+
+    def run_with():
+        nonlocal state
+        state = jax.block_until_ready(with_update(state, x))[1]
+
+    return run_without, run_with
+
+
+def jax_worker(*told):
+    """A function that returns the seconds of a step without the update, and of one with it."""
+    return lambda steps=jax_steps(*told): [timed(step) for step in steps]
+
+
+def timed(fn) -> float:
+    start = time.perf_counter()
+    fn()
+    return time.perf_counter() - start
+
+
+def torch_worker(blocks, batch, free):
+    """The same; an eager step is timed in its two parts."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x = torch.randn(batch, BLOCK[0][0])
+    weights = [torch.nn.Parameter(torch.randn(shape) / 32) for shape in BLOCK * blocks]
+    optimizer = torch.optim.Adam(weights, lr=1e-5, fused=True)
+
+    def gradients():
+        y = x
+        for w in weights:
+            y = torch.relu(y @ w)
+        (y ** 2).mean().backward()
+
+    def update():
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=free)
+
+    def run():
+        without = timed(gradients)
+        return without, without + timed(update)
+    return run
+
+
+def worker(engine, blocks, batch) -> None:
+    """For every line of the input, print the seconds of a step without the update and of one with it."""
+    if engine.startswith("PyTorch"):
+        run = torch_worker(blocks, batch, engine.endswith("free"))
+    else:
+        run = jax_worker(cornu_update if engine == "cornu" else hand_written_update, blocks, batch)
+    for _ in sys.stdin:
+        print(json.dumps(run()), flush=True)
 
 
 def trace_time(count=360):
+    """Seconds that tracing the update of so many small variables takes."""
+    import jax
     import jax.numpy as jnp
 
-    step, state = cornu_adam([jnp.ones((8 + i % 12, 8)) for i in range(count)])
-    gradients = state[:count]
+    state, update = cornu_update([jnp.ones((8 + i % 12, 8)) for i in range(count)])
     start = time.perf_counter()
-    step.trace(state, gradients)
+    jax.jit(update).trace(state, state[:count])
     return time.perf_counter() - start
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parameters", type=int, default=50, help="in millions")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--torch", default=sys.executable, help="the Python interpreter that has PyTorch")
+    parser.add_argument("--blocks", type=int, default=16, help="of 3.1 million parameters each")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--worker")
     options = parser.parse_args()
-    import jax.numpy as jnp
-
-    count = max(1, round(options.parameters * 1e6 / SIDE ** 2))
-    weights = [jnp.ones((SIDE, SIDE)) for _ in range(count)]
-    gradients = [jnp.full((SIDE, SIDE), 0.01) for _ in range(count)]
-    times = {"cornu": [], "hand-written JAX": []}
-    for _ in range(3):  # in turns, so that a disturbance of the machine meets both
-        for name, make in (("cornu", cornu_adam), ("hand-written JAX", hand_written_adam)):
-            times[name] += measure(*make(weights), gradients, options.steps)
-    for how in ("free", "zero"):  # zero_grad gives the gradients' memory back (to be taken anew), or fills it
-        found = subprocess.run([options.torch, "-c", TORCH, str(count), str(3 * options.steps), how],
-                               capture_output=True, text=True)
-        if found.returncode == 0:
-            times[f"PyTorch, {how}"] = json.loads(found.stdout)
-    for name, all_times in times.items():
-        print(f"{name:18} best {min(all_times) * 1e3:8.2f} ms   median {statistics.median(all_times) * 1e3:8.2f} ms")
-    for name in list(times)[1:]:
-        best, median = (f(times["cornu"]) / f(times[name]) for f in (min, statistics.median))
-        print(f"cornu / {name:18} best {best:.2f}   median {median:.2f}")
-    if found.returncode:
-        print(f"PyTorch: not measured ({found.stderr.strip().splitlines()[-1]})")
-    print(f"tracing the update of 360 variables: {trace_time() * 1e3:.0f} ms")
+    if options.worker:
+        return worker(options.worker, options.blocks, options.batch)
+    told = ["--blocks", str(options.blocks), "--batch", str(options.batch)]
+    workers = {e: subprocess.Popen([sys.executable, __file__, *told, "--worker", e], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True) for e in ENGINES}
+    times = {engine: [] for engine in ENGINES}
+    for _ in range(options.rounds + 3):
+        for engine, process in workers.items():
+            process.stdin.write("\n")
+            process.stdin.flush()
+            times[engine].append(json.loads(process.stdout.readline()))
+    for process in workers.values():
+        process.stdin.close()
+    found = {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
+    print(heading("Adam", f"{options.blocks} blocks of {BLOCK}, batch {options.batch}; median milliseconds."))
+    print("| engine | without update | with update | update | cornu's update / this one |\n|---|---|---|---|---|")
+    for engine, (without, with_update, update) in found.items():
+        print(f"| {engine} | {without:.1f} | {with_update:.1f} | {update:.1f} | {found['cornu'][2] / update:.2f} |")
+    print(f"\nTracing the update of 360 variables: {trace_time() * 1e3:.0f} ms.")
 
 
 if __name__ == "__main__":
