@@ -112,10 +112,12 @@ def result(number):
     return arrays(weights), arrays(optimizer.variables)
 
 
-def close(ours, theirs, rtol=1e-6, atol=1e-6):
+def close(ours, theirs, tolerance=1e-6):
+    """Whether all are equal within the tolerance: of a number over 1, relative to it."""
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(np.asarray(a, "float64"), np.asarray(b, "float64"), rtol=rtol, atol=atol)
+        a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+        assert a.shape == b.shape and np.max(np.abs(a - b) / np.maximum(np.abs(b), 1), initial=0) <= tolerance
 
 
 def config_without_name(optimizer):
@@ -135,7 +137,7 @@ def test_twenty_compiled_steps_equal_keras(number):
 @pytest.mark.parametrize("number", EAGER, ids=lambda n: label(CASES[n]))
 def test_twenty_eager_steps_equal_compiled_ones(number):
     (weights, state), (optimizer, eager_weights) = result(number), ours(*CASES[number], compiled=False)
-    close(weights + state, arrays([*eager_weights, *optimizer.variables]), 3e-6, 3e-6)
+    close(weights + state, arrays([*eager_weights, *optimizer.variables]), 3e-6)
 
 
 @pytest.mark.parametrize("name", ["Adafactor", "Muon"])
@@ -196,7 +198,7 @@ def test_state_goes_through_a_keras_file(name, source, target, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = target.saving.load_model(tmp_path / "m.keras")
-    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0, 0)
+    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0)
     for one in (model, again):
         advance(one, GRADIENTS[1])
     close(arrays([*again.trainable_variables, *again.optimizer.variables]),
@@ -209,7 +211,7 @@ def test_small_dtypes_are_kept(name, dtype):
     weights = variables(dtype=dtype)
     optimizer = make(optimizers, name, {})
     optimizer.apply([jnp.asarray(g, dtype) for g in GRADIENTS[0]], weights)
-    close(arrays(weights), arrays(ours(name, {}, steps=1, compiled=False)[1]), 2e-2, 2e-2)
+    close(arrays(weights), arrays(ours(name, {}, steps=1, compiled=False)[1]), 2e-2)
     assert {str(v.dtype) for v in optimizer._slots[0].values()} <= {dtype}
     assert all(str(w.dtype) == dtype for w in weights)
 
@@ -604,7 +606,7 @@ def test_mixed_float16_scales_and_skips_inside_the_compiled_step(mixed_float16):
     optimizer = model.optimizer
     assert type(optimizer) is optimizers.LossScaleOptimizer and (float(optimizer.dynamic_scale), int(optimizer.iterations)) == (
         2.0 ** 14, 0)
-    close(model.get_weights(), before, 0, 0)
+    close(model.get_weights(), before, 0)
     model.train_on_batch(x, np.zeros((4, 1)))
     assert int(optimizer.iterations) == 1 and (model.get_weights()[0] != before[0]).all()
     assert {str(v.dtype) for v in [*model.weights, *model.metrics_variables]} == {"float32"}
@@ -686,7 +688,7 @@ def test_optax_state_and_config_come_back():
     again = optimizers.deserialize(optimizers.serialize(optimizer))
     again.build(weights)
     again.load_own_variables(store)
-    close(arrays(again.variables), arrays(optimizer.variables), 0, 0)
+    close(arrays(again.variables), arrays(optimizer.variables), 0)
     assert float(again.learning_rate) == 0.5
 
 
@@ -720,10 +722,10 @@ def test_one_s_own_goes_through_a_file(name, tmp_path):
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "m.keras")
     again = cornu.models.load_model(tmp_path / "m.keras")
-    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0, 0)
+    close(arrays(again.optimizer.variables), arrays(model.optimizer.variables), 0)
     for one in (model, again):
         one.fit(x, y, verbose=0)
-    close(arrays(again.weights), arrays(model.weights), 0, 0)
+    close(arrays(again.weights), arrays(model.weights), 0)
 
 
 def test_both_forms_of_one_s_own_agree():
