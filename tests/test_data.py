@@ -1,5 +1,7 @@
 """Every kind of input trains to the weights that the NumPy arrays train to; workers keep order, and never hang."""
 
+import contextlib
+import gc
 import importlib
 import itertools
 import os
@@ -10,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +22,7 @@ import pytest
 
 import cornu
 from cornu.data import ArraySource, Pool, PyDataset, as_array, source_of
+from cornu.data import ahead as prefetched
 
 rng = np.random.default_rng(0)
 X, Y, W = rng.normal(size=(100, 4)).astype("float32"), rng.normal(size=(100, 1)).astype("float32"), rng.random(100).astype("float32")
@@ -338,6 +342,20 @@ def test_batches_are_prepared_while_steps_run():
     model.fit((ahead.append(i) or b for i, b in enumerate(slow())), verbose=0, callbacks=[step, cornu.callbacks.LambdaCallback(
         on_train_batch_end=lambda i, _: seen.append(len(ahead) - i))])
     assert max(seen) > 1 and max(seen) <= 5 and len(seen) == 20 and not threads()
+
+
+def test_a_thread_serves_many_iterators():
+    idle = lambda: [t for t in threading.enumerate() if t.name == "cornu-idle"]
+    assert list(prefetched(iter("abc"))) == ["a", "b", "c"]
+    before, held = idle(), [np.zeros(4), np.zeros(4)]
+    watched = weakref.ref(held[0])
+    for _ in range(5):
+        assert len(list(prefetched(iter(held)))) == 2
+    with contextlib.closing(prefetched(itertools.count())) as endless:
+        assert [next(endless), next(endless)] == [0, 1]
+    held.clear()
+    gc.collect()
+    assert idle() == before and watched() is None
 
 
 @pytest.mark.parametrize("told", [{}, {"run_eagerly": True}], ids=["compiled", "eager"])
