@@ -111,6 +111,13 @@ def test_build_takes_several_shapes_by_name():
     assert layer.shapes == ((2, 4), (1, 4)) and set(layer.get_build_config()) == {"shapes_dict"}
 
 
+@pytest.mark.parametrize("given", ["text", ["a", "b"], None], ids=str)
+@pytest.mark.parametrize("cls", ["LayerNormalization", "RMSNormalization", "BatchNormalization"])
+def test_what_is_no_tensor_is_refused_by_a_layer_that_is_to_be_built(cls, given):
+    with pytest.raises(ValueError, match="input 0 is not a tensor but " + type(given).__name__):
+        getattr(cornu.layers, cls)()(given)
+
+
 def test_build_of_a_list_and_a_dict_of_inputs():
     seen = []
 

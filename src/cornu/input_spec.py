@@ -70,6 +70,11 @@ class InputSpec:
         return None
 
 
+def no_tensor(layer_name: str, index: int, x) -> ValueError:
+    """The error for an input that is none."""
+    return ValueError(f"Layer {layer_name!r}: input {index} is not a tensor but {type(x).__name__}: {x!r:.80}")
+
+
 def assert_input_compatibility(input_spec, inputs, layer_name: str) -> None:
     """Raise ValueError when the inputs are not what the layer expects."""
     if not input_spec:
@@ -90,7 +95,7 @@ def assert_input_compatibility(input_spec, inputs, layer_name: str) -> None:
         if spec is None or (x is None and spec.optional):
             continue
         if not hasattr(x, "shape"):
-            raise ValueError(f"Layer {layer_name!r}: input {index} is not a tensor but {type(x).__name__}: {x!r:.80}")
+            raise no_tensor(layer_name, index, x)
         if wrong := spec.problem(x):
             which = "its input" if len(specs) == 1 else f"input {index}"
             raise ValueError(f"Layer {layer_name!r} does not fit {which}: {wrong}.")

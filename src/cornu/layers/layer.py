@@ -13,7 +13,7 @@ from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
 from cornu.holder import Holder
-from cornu.input_spec import assert_input_compatibility
+from cornu.input_spec import assert_input_compatibility, no_tensor
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
@@ -149,7 +149,10 @@ class Layer(Holder, Operation):
             return
         wanted = list(inspect.signature(type(self).build).parameters)[1:]
         if len(wanted) == 1 and wanted[0].removesuffix("_shape") not in shapes or len(shapes) == 1 and len(wanted) == 1:
-            self.build(next(iter(shapes.values()), None))
+            try:
+                self.build(next(iter(shapes.values()), None))
+            except TypeError as error:
+                raise error if shapes else no_tensor(self.name, 0, [*args, *kwargs.values(), None][0])
         else:
             self.build(**{n: shapes.get(n.removesuffix("_shape").removesuffix("_shapes")) for n in wanted
                           if n.removesuffix("_shape") in shapes})
@@ -225,8 +228,7 @@ class Layer(Holder, Operation):
                 return self._symbolic(args, kwargs)
             return self._concrete(outer, args, kwargs)
         except Exception as error:
-            outermost = outer is None or not outer.path
-            raise (errors.in_layer if outermost else errors.note_layer)(error, self, args)
+            raise (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
 
     def _symbolic(self, args, kwargs):
         if not self.built:
@@ -239,8 +241,7 @@ class Layer(Holder, Operation):
 
     def _check(self, args, kwargs):
         if self.input_spec is not None:
-            first = args[0] if args else next(iter(kwargs.values()), None)
-            assert_input_compatibility(self.input_spec, first, self.name)
+            assert_input_compatibility(self.input_spec, [*args, *kwargs.values(), None][0], self.name)
 
     def _concrete(self, outer, args, kwargs):
         """Cast, fill in `training` and masks, build, run `call` in its context, and hand masks and losses on."""
