@@ -7,7 +7,8 @@ import threading
 
 _END = object()
 # Where threads wait for more work. Each new one, at every epoch, would take its memory from the system: an epoch of a perceptron
-# 0.25 s instead of 0.22 until, after some ten, the allocator has no further heap to give.
+# 0.25 s instead of 0.22 until, after some ten, the allocator has no further heap to give. (Those of
+# a ThreadPoolExecutor would keep Python from ending while the user's iterator hangs.)
 _idle: list = []
 getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_idle.clear)  # no thread lives on in a child
 

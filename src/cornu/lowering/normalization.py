@@ -27,7 +27,7 @@ def _row_norm(x, gamma, epsilon, centred):
 
 
 def _row_forward(x, gamma, epsilon, centred):
-    mean = _over_rows(lambda x: x, x) if centred else jnp.zeros((), x.dtype)
+    mean = _over_rows(lambda x: x, x) if centred else jnp.zeros_like(x[:, :1])
     inverse = lax.rsqrt(_over_rows(lambda x: (x - mean) ** 2, x) + epsilon)
     return (x - mean) * inverse * gamma, (x, mean, inverse, gamma)
 
@@ -35,10 +35,9 @@ def _row_forward(x, gamma, epsilon, centred):
 def _row_backward(epsilon, centred, kept, g):
     x, mean, inverse, gamma = kept
     towards = _over_rows(lambda g, x, gamma: g * gamma * (x - mean), g, x, gamma[None])
-    along = _over_rows(lambda g, gamma: g * gamma, g, gamma[None]) if centred else jnp.zeros((), x.dtype)
+    along = _over_rows(lambda g, gamma: g * gamma, g, gamma[None]) if centred else mean
     slope, rest = island(lambda t, a, i: (t * i ** 3, a * i))(towards, along, inverse)  # else computed for each element
-    of_gamma = sum_leading(g, x, inverse, *[mean] * centred,
-                           term=lambda g, x, inverse, mean=0.0: g * (x - mean) * inverse)
+    of_gamma = sum_leading(g, x, mean, inverse, term=lambda g, x, mean, inverse: g * (x - mean) * inverse)
     return g * gamma * inverse - (x - mean) * slope - rest, of_gamma
 
 
