@@ -81,6 +81,12 @@ class Geometry(NamedTuple):
         return self._replace(space=self.out, pads=tuple((n - a, n - b) for n, (a, b) in zip(spans, self.pads)))
 
     @property
+    def apart(self) -> bool:
+        """Whether the places fall into sets, as many as the dilation has steps, that do not see each other's cells."""
+        return self.steady and set(self.dilation) != {1} and not any(
+            size % d for *sizes, d in zip(self.space, self.out, *zip(*self.pads), self.dilation) for size in sizes)
+
+    @property
     def disjoint(self) -> bool:
         """Whether the windows tile the input."""
         return self.strides == self.window and not any(map(any, self.pads)) and set(self.dilation) == {1}
@@ -95,11 +101,33 @@ def _xla(x, w, geo):
     16 filters leave the vector units idle: 2.3 ms, not 2.8, for 3x3 over 64x32x32x16, though a quarter of the weights is zeros.
     """
     filters = w.shape[-1]
+    if filters <= _FEW_FILTERS and geo.apart:
+        return _dense(x, w, geo)
     if filters > _FEW_FILTERS or geo.out[-1] % 2 or geo.window[-1] == 1 or not geo.strides[-1] == geo.dilation[-1] == 1:
         return plain_conv(x, w, geo.strides, geo.pads, geo.dilation)
     left, right = (jnp.pad(w, [(0, 0)] * (w.ndim - 3) + [pair, (0, 0), (0, 0)]) for pair in ((0, 1), (1, 0)))
     y = plain_conv(x, jnp.concatenate([left, right], -1), (*geo.strides[:-1], 2), geo.pads, geo.dilation)
     return y.reshape(*y.shape[:-2], -1, filters)
+
+
+def _dense(x, w, geo):
+    """A dilated convolution as dense ones of places that meet the same cells: 3x3 over 16x32x32x16 every fourth 0.9, not 1.3 ms."""
+    rank, steps = len(geo.window), geo.dilation
+    cut = lambda part: tuple(n // d for n, d in zip(part, steps))
+    dense = Geometry(cut(geo.space), geo.window, geo.strides, tuple(zip(*map(cut, zip(*geo.pads)))), (1,) * rank)
+    odd, even = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
+
+    @island
+    def parted(x):
+        x = x.reshape(len(x), *itertools.chain(*zip(dense.space, steps)), x.shape[-1])
+        return x.transpose(0, *even, *odd, 2 * rank + 1).reshape(-1, *dense.space, x.shape[-1])
+
+    @island
+    def joined(y):
+        y = y.reshape(len(x), *steps, *dense.out, y.shape[-1])
+        y = y.transpose(0, *itertools.chain(*zip(range(rank + 1, 2 * rank + 1), range(1, rank + 1))), 2 * rank + 1)
+        return y.reshape(len(x), *geo.out, y.shape[-1])
+    return joined(_xla(parted(x), w, dense))
 
 
 def _turned(w):
