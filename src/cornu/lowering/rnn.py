@@ -102,7 +102,7 @@ def _run(step, apart, sequences, inputs, mask, states, kernel, bias, keep=False)
         states, outputs, stacks, before = carry
         # An island, else XLA:CPU reads this step's row of the inputs within each gate's loop, and those loops are not
         # vectorized for it: 6.9 ms against 4.7 (batch 32, 80 steps, 80 units).
-        last, (new, output) = island(advance)(stacks[0][t], None if mask is None else mask[t], states[0] @ kernel, bias, states)
+        last, (new, output) = island(advance)(_row(stacks[0], t), _row(mask, t), states[0] @ kernel, bias, states)
         if keep:
             stacks, before = (*stacks[:-1], _put(stacks[-1], last, t)), [_put(b, s, t) for b, s in zip(before, states)]
         return new, _put(outputs, output, t) if sequences else None, stacks, before
@@ -117,8 +117,12 @@ def _run(step, apart, sequences, inputs, mask, states, kernel, bias, keep=False)
     return lax.fori_loop(0, inputs.shape[0], body, carry)
 
 
+def _row(stack, t):
+    return None if stack is None else lax.dynamic_index_in_dim(stack, t, 0, False, allow_negative_indices=False)
+
+
 def _put(stack, value, t):
-    return lax.dynamic_update_index_in_dim(stack, value, t, 0)
+    return lax.dynamic_update_index_in_dim(stack, value, t, 0, allow_negative_indices=False)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -137,9 +141,9 @@ def _backward(step, apart, sequences, kept, gradients):
     turned, steps = kernel.T, stacks[0].shape[0]
 
     def pull(t, stacks, mask, before, g, outputs):
-        valid, parts, states = None if mask is None else mask[t], [s[t] for s in stacks], [b[t] for b in before]
+        valid, parts, states = _row(mask, t), [_row(s, t) for s in stacks], [_row(b, t) for b in before]
         (_, output), back = jax.vjp(lambda parts, states: step(parts, valid, states), parts, states)
-        return back((g, outputs[t] if sequences else jnp.zeros_like(output)))
+        return back((g, _row(outputs, t) if sequences else jnp.zeros_like(output)))
 
     def body(i, carry):
         g, stacks = carry
