@@ -10,16 +10,13 @@ at most 1.0, and at most 0.5 of Keras on JAX.
 """
 
 import argparse
-import json
 import math
 import os
-import pathlib
-import subprocess
 import sys
 import time
 
 import numpy as np
-from report import geometric_mean, heading
+from report import Workers, geometric_mean, heading, say
 
 ENGINES = ["cornu", "keras-jax", "pytorch"]
 
@@ -303,7 +300,7 @@ def torch_attention(torch, cls, shape, a):
 
 
 def worker(engine) -> None:
-    """Obey lines from the parent: the name of a row makes its timer, an empty line runs it and prints milliseconds."""
+    """Obey lines from the parent: the name of a row makes its timer, an empty line runs it; say milliseconds."""
     if engine == "pytorch":
         import torch
 
@@ -321,7 +318,7 @@ def worker(engine) -> None:
         start = time.perf_counter()
         for _ in range(repeats):
             run()
-        print(json.dumps((time.perf_counter() - start) / repeats * 1e3), flush=True)
+        say((time.perf_counter() - start) / repeats * 1e3)
 
 
 def main():
@@ -334,37 +331,25 @@ def main():
     if options.worker:
         return worker(options.worker)
     engines = options.engine or ENGINES
-    command = [sys.executable, str(pathlib.Path(__file__)), "--worker"]
-    workers = {engine: subprocess.Popen([*command, engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-               for engine in engines}
-
-    def ask(engine, line):
-        workers[engine].stdin.write(line + "\n")
-        workers[engine].stdin.flush()
-        return json.loads(workers[engine].stdout.readline())
-
     ratios = {engine: [] for engine in engines if engine != "cornu"}
     print(heading("Layers", "Forward and backward, lowest milliseconds. Below 1 cornu is faster."))
     print("| layer |", " | ".join(f"{e} ms" for e in engines), "|", " | ".join(f"cornu / {e}" for e in ratios), "|")
     print("|---" * (1 + len(engines) + len(ratios)) + "|")
-    for name in ROWS:
-        if not any(part in name for part in options.part):
-            continue
-        times = {engine: [ask(engine, name)] for engine in engines}
-        for _ in range(options.rounds - 1):
-            for engine in engines:
-                times[engine].append(ask(engine, ""))
-        best = {engine: min(t) for engine, t in times.items()}
-        for engine in ratios:
-            ratios[engine].append((best["cornu"] / best[engine], name))
-        print("|", name, "|", " | ".join(f"{best[e]:.2f}" for e in engines), "|",
-              " | ".join(f"{ratios[e][-1][0]:.2f}" for e in ratios), "|", flush=True)
+    with Workers(__file__, engines) as workers:
+        for name in (n for n in ROWS if any(part in n for part in options.part)):
+            times = {engine: [workers.ask(engine, name)] for engine in engines}
+            for _ in range(options.rounds - 1):
+                for engine in engines:
+                    times[engine].append(workers.ask(engine))
+            best = {engine: min(t) for engine, t in times.items()}
+            for engine in ratios:
+                ratios[engine].append((best["cornu"] / best[engine], name))
+            print("|", name, "|", " | ".join(f"{best[e]:.2f}" for e in engines), "|",
+                  " | ".join(f"{ratios[e][-1][0]:.2f}" for e in ratios), "|", flush=True)
     for engine, found in ratios.items():
         worst = sorted(found, reverse=True)[:5]
         print(f"\ncornu / {engine}: geometric mean {geometric_mean([r for r, _ in found]):.2f} over {len(found)} rows; "
               f"worst {', '.join(f'{r:.2f} ({n})' for r, n in worst)}")
-    for process in workers.values():
-        process.stdin.close()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Goals: cornu never slower than the best of the others, geometric mean at most 0.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import subprocess
@@ -19,7 +18,7 @@ import tempfile
 import time
 
 import numpy as np
-from report import geometric_mean, heading
+from report import Workers, geometric_mean, heading, say
 
 ENGINES = ["cornu", "keras-jax", "keras-tensorflow", "pytorch"]
 BINARY, CLASSES = "binary_crossentropy", "sparse_categorical_crossentropy"
@@ -265,35 +264,25 @@ def torch_epoch(name):
 def worker(engine, name) -> None:
     """One epoch for every line on standard input; answers with its seconds and the peak of resident memory in MB."""
     run = torch_epoch(name) if engine == "pytorch" else keras_epoch(engine, name)
-    print("READY", flush=True)
+    say("ready")
     for _ in sys.stdin:
         start = time.perf_counter()
         run()
         seconds = time.perf_counter() - start
         peak = next(line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-        print("RESULT", json.dumps([seconds, int(peak.split()[1]) / 1024]), flush=True)
+        say([seconds, int(peak.split()[1]) / 1024])
 
 
 def measure(name, engines, rounds, home) -> dict:
     """Engine -> (lowest epoch, first epoch, peak)."""
     env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CORNU_HOME=home)
-    command = [sys.executable, str(pathlib.Path(__file__)), name, "--worker"]
-    workers = {engine: subprocess.Popen([*command, engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.DEVNULL, env=env) for engine in engines}
     found = {engine: [] for engine in engines}
-    for process in workers.values():  # else the others' imports would fall on the first engine's first epoch
-        next((line for line in process.stdout if line.startswith("READY")), None)
-    for _ in range(rounds + 1):
-        for engine, process in workers.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            line = next((line for line in process.stdout if line.startswith("RESULT")), None)
-            if line is None:
-                raise SystemExit(f"{name} on {engine} failed; run: {' '.join(command)} {engine}")
-            found[engine].append(json.loads(line[7:]))
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
+    with Workers(__file__, engines, name, stderr=subprocess.DEVNULL, env=env) as workers:
+        for engine in engines:  # else the others' imports would fall on the first engine's first epoch
+            workers.answer(engine)
+        for _ in range(rounds + 1):
+            for engine in engines:
+                found[engine].append(workers.ask(engine))
     return {engine: (min(s for s, _ in turns[1:]), turns[0][0], turns[-1][1]) for engine, turns in found.items()}
 
 

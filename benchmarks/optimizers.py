@@ -9,16 +9,14 @@ most 1.2 times the hand-written one, at most 0.7 times PyTorch's.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
 
-from report import heading
+from report import Workers, heading, say
 
 BLOCK = ((512, 512),) * 4 + ((512, 2048), (2048, 512))  # of a transformer
 ENGINES = ("cornu", "hand-written JAX", "PyTorch, free", "PyTorch, zero")
@@ -127,13 +125,13 @@ def torch_worker(blocks, batch, free):
 
 
 def worker(engine, blocks, batch) -> None:
-    """For every line of the input, print the seconds of a step without the update and of one with it."""
+    """For every line of the input, say the seconds of a step without the update and of one with it."""
     if engine.startswith("PyTorch"):
         run = torch_worker(blocks, batch, engine.endswith("free"))
     else:
         run = jax_worker(cornu_update if engine == "cornu" else hand_written_update, blocks, batch)
     for _ in sys.stdin:
-        print(json.dumps(run()), flush=True)
+        say(run())
 
 
 def trace_time(count=360):
@@ -157,16 +155,11 @@ def main():
     if options.worker:
         return worker(options.worker, options.blocks, options.batch)
     told = ["--blocks", str(options.blocks), "--batch", str(options.batch)]
-    workers = {e: subprocess.Popen([sys.executable, __file__, *told, "--worker", e], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, text=True) for e in ENGINES}
     times = {engine: [] for engine in ENGINES}
-    for _ in range(options.rounds + 3):
-        for engine, process in workers.items():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            times[engine].append(json.loads(process.stdout.readline()))
-    for process in workers.values():
-        process.stdin.close()
+    with Workers(__file__, ENGINES, *told) as workers:
+        for _ in range(options.rounds + 3):
+            for engine in ENGINES:
+                times[engine].append(workers.ask(engine))
     found = {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
     print(heading("Adam", f"{options.blocks} blocks of {BLOCK}, batch {options.batch}; median milliseconds."))
     print("| engine | without update | with update | update | cornu's update / this one |\n|---|---|---|---|---|")
