@@ -172,5 +172,8 @@ def _not_inlined():
 
 @island
 def materialized(x):
-    """`x` as it is, but written to memory once instead of being computed anew by each of its users."""
+    """`x` as it is, but written to memory once instead of being computed anew by each of its users.
+
+    For functions that JAX does not differentiate itself: its own gradients pass by what is returned as it came.
+    """
     return x
