@@ -286,6 +286,7 @@ def test_cells_are_called_by_themselves():
     (lambda: LSTM(0), "LSTMCell: argument `units` must be an integer > 0"),
     (lambda: GRU(3, dropout=1.5), "between 0 and 1"),
     (lambda: LSTM(3)(np.ones((2, 3))), "expected an input of rank 3"),
+    (lambda: LSTM(3)(np.ones((2, 0, 3))), "one step or more"),
     (lambda: LSTM(3)(cornu.KerasTensor((None, 5, None))), "known last size"),
     (lambda: ConvLSTM2D(3, 5)(np.ones((1, 2, 4, 4, 1))), "a window of 5 does not fit"),
     (lambda: ConvLSTM2D(3, 2, data_format="first"), "data_format"),

@@ -33,15 +33,15 @@ class RNN(Layer):
 
     Called as `layer(sequences, initial_state=None, mask=None, training=False)`, sequences of shape (batch, steps, ...)
     and a mask of shape (batch, steps). A masked step keeps the states, and its output is that of the step before (of
-    the initial state, if there is none). Raises ValueError for cells without a state_size, for initial states of other
-    shapes than the cell's, and where stateful, for an unknown or changed batch size.
+    the initial state, if there is none). Raises ValueError for cells without a state_size, for no steps, for initial
+    states of other shapes than the cell's, and where stateful, for an unknown or changed batch size.
 
     >>> from cornu.layers.rnn import LSTMCell
     >>> RNN([LSTMCell(4), LSTMCell(2)], return_sequences=True)(jnp.ones((2, 5, 8))).shape
     (2, 5, 2)
     """
 
-    supports_masking = True
+    supports_masking, use_cudnn = True, "auto"
 
     def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
                  unroll=False, zero_output_for_mask=False, **kwargs):
@@ -117,7 +117,9 @@ class RNN(Layer):
 
     def _first_states(self, sequences, initial):
         """The states to start from, checked against what the cell expects."""
-        batch = sequences.shape[0]
+        batch, steps = sequences.shape[:2]
+        if steps == 0:
+            raise ValueError(f"{called(self)} needs sequences of one step or more. Received shape: {tuple(sequences.shape)}")
         if self.stateful and batch != tree.flatten(self.states)[0].shape[0]:
             raise ValueError(
                 f"{called(self)} is stateful and was built for batches of "
@@ -159,8 +161,6 @@ class RNN(Layer):
             if shown.shape != output.shape:
                 shown = jnp.zeros(output.shape, output.dtype)
             return self._loop(step, steps, initial_state, mask, shown.astype(output.dtype), written)
-
-    use_cudnn = "auto"
 
     def _may_fuse(self, state_masks) -> bool:
         """Whether the recurrence with a gradient by hand fits: its step must be a function of arrays alone."""
