@@ -113,21 +113,18 @@ def _xla(x, w, geo):
 def _dense(x, w, geo):
     """A dilated convolution as dense ones of places that meet the same cells: 3x3 over 16x32x32x16 every fourth 0.9, not 1.3 ms."""
     rank, steps = len(geo.window), geo.dilation
-    cut = lambda part: tuple(n // d for n, d in zip(part, steps))
-    dense = Geometry(cut(geo.space), geo.window, geo.strides, tuple(zip(*map(cut, zip(*geo.pads)))), (1,) * rank)
-    odd, even = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
+    cut = lambda sizes: tuple(n // d for n, d in zip(sizes, steps))
 
-    @island
     def parted(x):
-        x = x.reshape(len(x), *itertools.chain(*zip(dense.space, steps)), x.shape[-1])
-        return x.transpose(0, *even, *odd, 2 * rank + 1).reshape(-1, *dense.space, x.shape[-1])
+        sizes = cut(x.shape[1:-1])
+        x = x.reshape(len(x), *itertools.chain(*zip(sizes, steps)), x.shape[-1])
+        x = x.transpose(0, *range(2, 2 * rank + 1, 2), *range(1, 2 * rank, 2), 2 * rank + 1)
+        return x.reshape(-1, *sizes, x.shape[-1])
 
-    @island
-    def joined(y):
-        y = y.reshape(len(x), *steps, *dense.out, y.shape[-1])
-        y = y.transpose(0, *itertools.chain(*zip(range(rank + 1, 2 * rank + 1), range(1, rank + 1))), 2 * rank + 1)
-        return y.reshape(len(x), *geo.out, y.shape[-1])
-    return joined(_xla(parted(x), w, dense))
+    dense = Geometry(cut(geo.space), geo.window, geo.strides, tuple(zip(*map(cut, zip(*geo.pads)))), (1,) * rank)
+    y = _xla(island(parted)(x), w, dense)
+    whole = jax.ShapeDtypeStruct((len(x), *geo.out, y.shape[-1]), y.dtype)
+    return island(lambda y: jax.linear_transpose(parted, whole)(y)[0])(y)  # the places back in their order
 
 
 def _turned(w):

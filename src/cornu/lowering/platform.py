@@ -60,7 +60,7 @@ def in_forward_mode() -> bool:
 # XLA:CPU's default convolution (a YNNPACK fusion) is 3 to 6 times slower than its Eigen path: a 3x3 over 128x13x13x32
 # takes 8.4 ms against 3.3, its kernel's gradient 12.6 against 4.8 (PyTorch 5.4 and 3.7). Products stay with YNNPACK.
 # LLVM's expensive passes are a twentieth of the time to compile, and no model is faster for them. Vectors as wide as the
-# processor's, where XLA takes at most 256 bits: 2 to 6 % of an epoch of a ResNet-20, a CNN, a GRU; none is slower.
+# processor's, where XLA takes at most 256 bits: 2 to 6 % of an epoch of a ResNet-20, a CNN, a GRU; others the same.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
                 "xla_llvm_disable_expensive_passes": True, "xla_cpu_prefer_vector_width": 512}
 _KNOWN_VERSIONS = ("0.10.2",)  # of jaxlib: known to take all of the options, so that nothing has to be tried

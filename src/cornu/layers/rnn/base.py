@@ -41,7 +41,8 @@ class RNN(Layer):
     (2, 5, 2)
     """
 
-    supports_masking, use_cudnn = True, "auto"
+    supports_masking = True
+    use_cudnn = "auto"
 
     def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
                  unroll=False, zero_output_for_mask=False, **kwargs):
@@ -143,6 +144,7 @@ class RNN(Layer):
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Run the cell over all steps: (last output, all outputs or None, last states)."""
         steps = self._in_order(sequences)
+        mask = None if mask is None else self._in_order(mask.astype(bool))
         if isinstance(self.cell, _Cell):  # the input's part of all steps is one product
             in_masks, state_masks = self.cell.draw_masks(steps[0], initial_state[0], training)
             steps = self.cell.project(steps, in_masks)
@@ -177,7 +179,6 @@ class RNN(Layer):
         combine, kernel, bias = self.cell.fused()
         step = _Step(combine, self.cell.activation, self.cell.recurrent_activation,
                      mask is not None and self.zero_output_for_mask)
-        mask = None if mask is None else self._in_order(mask.astype(bool))
         states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, apart=self.cell.apart,
                                      sequences=self.return_sequences or step.zeros)
         last = outputs[-1] if step.zeros else states[0]
@@ -189,7 +190,6 @@ class RNN(Layer):
         return jnp.flip(x, 0) if self.go_backwards else x
 
     def _loop(self, step, steps, states, mask, shown, written):
-        mask = None if mask is None else self._in_order(mask.astype(bool))
         last, outputs, states = masked_scan(step, steps, mask, states, shown, written, zeros=self.zero_output_for_mask,
                                             keep=self.return_sequences, unroll=self.unroll)
         return last, None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
