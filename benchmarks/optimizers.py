@@ -62,7 +62,7 @@ def jax_worker(make_update, blocks, batch):
     import jax
     import jax.numpy as jnp
 
-    from cornu.lowering import options_for, prepare_cpu
+    from cornu.lowering import options_for, prepare_cpu, results_kept
 
     prepare_cpu()
     generator = np.random.default_rng(0)
@@ -83,7 +83,8 @@ def jax_worker(make_update, blocks, batch):
         return value, update(state, gradients)
 
     def compiled(fn, *args):
-        traced = jax.jit(fn, donate_argnums=0, keep_unused=True).trace(*args)
+        with results_kept():  # as cornu's training step does
+            traced = jax.jit(fn, donate_argnums=0, keep_unused=True).trace(*args)
         return traced.lower().compile(compiler_options=options_for(traced.jaxpr.jaxpr))
 
     with_update, without = compiled(step, state, x), compiled(lambda kept, weights, x: loss(weights, x), kept, weights, x)

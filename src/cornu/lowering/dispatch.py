@@ -8,7 +8,7 @@ unrolled in its place take as many times longer to compile and are no faster.
 
 import math
 
-from cornu.lowering.platform import calls_back, current_platform
+from cornu.lowering.platform import calls_back, current_platform, inner_jaxprs
 
 # Seconds per floating-point operation, per number written and per operation; how long one call may take.
 _COSTS = {"cpu": (1e-11, 5e-10, 5e-7, 0.04), "gpu": (5e-14, 1e-11, 1e-6, 0.02), "tpu": (1e-14, 1e-11, 1e-6, 0.02)}
@@ -43,8 +43,7 @@ def _cost(jaxpr) -> tuple:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         written = sum(math.prod(v.aval.shape) for v in equation.outvars if hasattr(v.aval, "shape"))
-        inner = [j for value in equation.params.values() for j in (value if isinstance(value, (tuple, list)) else (value,))]
-        inner = [getattr(j, "jaxpr", j) for j in inner if hasattr(getattr(j, "jaxpr", j), "eqns")]
+        inner = list(inner_jaxprs(equation))
         times = equation.params.get("length", 1) if name == "scan" else 100 if name == "while" else 1
         for part in map(_cost, inner):
             flops, numbers, operations = (a + times * b for a, b in zip((flops, numbers, operations), part))

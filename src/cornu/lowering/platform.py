@@ -129,11 +129,17 @@ def _equations(jaxpr):
     """Every equation of a program and of the programs inside it."""
     for equation in jaxpr.eqns:
         yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
+        for inner in inner_jaxprs(equation):
+            yield from _equations(inner)
+
+
+def inner_jaxprs(equation):
+    """The programs inside of an equation: what it calls, loops over or chooses between."""
+    for value in equation.params.values():
+        for inner in value if isinstance(value, (tuple, list)) else (value,):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield inner
 
 
 @functools.cache

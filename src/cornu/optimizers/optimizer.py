@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, context, names, registry
+from cornu.lowering import one_kernel
 from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.registry import Configurable
@@ -329,8 +330,10 @@ class Optimizer(Configurable):
             shared = self.prepare(learning_rate, self._step())
             # While JAX traces, one trace of the rule serves all variables of a shape; a new function every time, since
             # the cache must not outlive the optimizer's present settings.
-            traced = any(isinstance(g, jax.core.Tracer) for g in grads)
-            rule = jax.jit(lambda *args: self._rule(*args)) if traced else self._rule
+            rule = self._rule
+            if any(isinstance(g, jax.core.Tracer) for g in grads):
+                ours = type(self).update.__module__.startswith("cornu.")  # whose results are never the same array twice
+                rule = jax.jit(one_kernel(self._rule) if ours else lambda *args: self._rule(*args))
         for gradient, variable in zip(grads, variables):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:
