@@ -11,7 +11,7 @@ help:
 	@echo "make mnist      make .venv, install cornu, train the classic program on MNIST, draw its learning curves"
 	@echo "make test       run the tests (make test-long: the long ones, or LONG=\"files\")"
 	@echo "make bench      compare with Keras and PyTorch, in an environment of its own (.bench-venv)"
-	@echo "make bench-all  the same for whole models and for single layers too (half an hour)"
+	@echo "make bench-all  the same for whole models, single layers and an optimizer too (half an hour)"
 	@echo "make wheel      build a wheel into dist/"
 	@echo "make clean      remove what the above have made"
 
@@ -31,6 +31,7 @@ bench: .bench-venv/.done
 bench-all: bench
 	.bench-venv/bin/python benchmarks/models.py | tee benchmarks/MODELS.md
 	.bench-venv/bin/python benchmarks/layers.py | tee benchmarks/LAYERS.md
+	.bench-venv/bin/python benchmarks/optimizers.py | tee benchmarks/OPTIMIZERS.md
 
 wheel: .venv/.made
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

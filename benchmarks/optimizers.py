@@ -1,6 +1,6 @@
 """What Adam adds to a training step of 50 million parameters: cornu, hand-written JAX with donation, PyTorch's fused Adam.
 
-    python benchmarks/optimizers.py [--blocks 16] [--batch 64] [--rounds 30]
+    python benchmarks/optimizers.py [--blocks 16] [--batch 64 256] [--rounds 15]
 
 A step of dense layers, as wide as a transformer's of that size, is timed with the update and without (forward and backward,
 gradients kept); the update is the median of the difference. PyTorch's eager step is timed in its two parts, `zero_grad` with
@@ -146,26 +146,31 @@ def trace_time(count=360):
     return time.perf_counter() - start
 
 
+def measured(blocks, batch, rounds) -> dict:
+    """Median milliseconds of every engine: without the update, with it, and the update alone."""
+    times = {engine: [] for engine in ENGINES}
+    with Workers(__file__, ENGINES, "--blocks", str(blocks), "--batch", str(batch)) as workers:
+        for _ in range(rounds + 3):
+            for engine in ENGINES:
+                times[engine].append(workers.ask(engine))
+    return {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=16, help="of 3.1 million parameters each")
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 256])
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--worker")
     options = parser.parse_args()
     if options.worker:
-        return worker(options.worker, options.blocks, options.batch)
-    told = ["--blocks", str(options.blocks), "--batch", str(options.batch)]
-    times = {engine: [] for engine in ENGINES}
-    with Workers(__file__, ENGINES, *told) as workers:
-        for _ in range(options.rounds + 3):
-            for engine in ENGINES:
-                times[engine].append(workers.ask(engine))
-    found = {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
-    print(heading("Adam", f"{options.blocks} blocks of {BLOCK}, batch {options.batch}; median milliseconds."))
-    print("| engine | without update | with update | update | cornu's update / this one |\n|---|---|---|---|---|")
-    for engine, (without, with_update, update) in found.items():
-        print(f"| {engine} | {without:.1f} | {with_update:.1f} | {update:.1f} | {found['cornu'][2] / update:.2f} |")
+        return worker(options.worker, options.blocks, *options.batch)
+    print(heading("Adam", f"{options.blocks} blocks of {BLOCK}; median milliseconds."))
+    print("| engine | batch | without update | with update | update | cornu's update / this one |\n|---|---|---|---|---|---|")
+    for batch in options.batch:
+        found = measured(options.blocks, batch, options.rounds)
+        for engine, (without, with_update, update) in found.items():
+            print(f"| {engine} | {batch} | {without:.1f} | {with_update:.1f} | {update:.1f} | {found['cornu'][2] / update:.2f} |")
     print(f"\nTracing the update of 360 variables: {trace_time() * 1e3:.0f} ms.")
 
 
