@@ -54,11 +54,15 @@ def stepped(rule, options, shape, kept):
     return values, compiled.as_text()
 
 
-@pytest.mark.parametrize("shape", [(400, 400), (5, 3), (7,), ()], ids=str)
+@pytest.mark.parametrize("shape", [(400, 400), (5, 3), (7,), (1,), ()], ids=str)
 @pytest.mark.parametrize("rule, options", RULES, ids=str)
 def test_equals_the_plain_rule(rule, options, shape):
     for ours, plain in zip(stepped(rule, options, shape, True)[0], stepped(rule, options, shape, False)[0], strict=True):
         np.testing.assert_allclose(ours, plain, 2e-6, 1e-7)
+
+
+def test_an_empty_weight_is_left_as_it_is():
+    assert stepped("Adam", {}, (0, 3), True)[0][0].shape == (0, 3)
 
 
 @pytest.mark.parametrize("rule, options, results", [

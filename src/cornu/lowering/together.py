@@ -53,7 +53,8 @@ def _evaluated(jaxpr, args, shape) -> list:
     for equation in jaxpr.eqns:
         if cheap.issuperset(_variables(equation.invars)) and _is_cheap(equation):
             cheap.update(equation.outvars)
-    first = dict.fromkeys(v for v in _variables(jaxpr.outvars) if v in cheap and v.aval.shape == shape != () and v.aval.dtype == jnp.float32)
+    first = dict.fromkeys(v for v in _variables(jaxpr.outvars)
+                          if v in cheap and v.aval.shape == shape and v.aval.size > 1 and v.aval.dtype == jnp.float32)
     if len(first) > 1:
         needed, before = set(first), []
         for equation in reversed(jaxpr.eqns):
