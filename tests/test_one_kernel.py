@@ -123,3 +123,11 @@ def test_exported_program_holds_no_dialect_of_xla():
     with lowering.results_kept():
         exported = jax.export.export(jax.jit(fn))(*[jax.ShapeDtypeStruct((400, 400), "float32")] * 3)
     assert "mhlo.fusion" not in exported.mlir_module()
+
+
+def test_a_jaxlib_without_the_dialect_computes_as_before(monkeypatch):
+    ours, text = stepped("Adam", {}, (400, 400), True)
+    monkeypatch.setattr(together, "_together", lambda: None)
+    without, plain = stepped("Adam", {}, (400, 400), True)
+    assert "%together" in text and "%together" not in plain
+    np.testing.assert_allclose(without[0], ours[0], 2e-6, 1e-7)

@@ -42,8 +42,8 @@ def one_kernel(fn):
     def called(*args):
         if not _kept.get() or not on_cpu() or _together() is None:
             return fn(*args)
-        traced, shapes = jax.make_jaxpr(fn, return_shape=True)(*args)
-        values = _evaluated(traced.jaxpr, [*traced.consts, *jax.tree.leaves(args)], jax.tree.leaves(args)[0].shape)
+        (traced, shapes), arrays = jax.make_jaxpr(fn, return_shape=True)(*args), jax.tree.leaves(args)
+        values = _evaluated(traced.jaxpr, [*traced.consts, *arrays], arrays[0].shape)
         return jax.tree.unflatten(jax.tree.structure(shapes), values)
     return called
 
@@ -92,6 +92,8 @@ def _evaluate(equation, values, fn=None) -> None:
 
 def all_used(jaxpr) -> bool:
     """Whether a traced program uses all results of every `one_kernel` in it."""
+    if not on_cpu() or _together() is None:
+        return True
     from jax.interpreters.partial_eval import dce_jaxpr
 
     @functools.cache

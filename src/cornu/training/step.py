@@ -48,7 +48,7 @@ class Step:
         self.kind, self.jit, self.guard = kind, jit, guard
         self._pure = functional(run, [*self.changing, *self.fixed])
         self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
-        self._all_used = kind == "train"  # whatever is computed together; see `lowering.results_kept`
+        self._all_used = True  # whatever is computed together; see `lowering.results_kept`
         self._counts: dict = {}
         self._executables: dict = {}  # those that are compiled
         self._proven: dict = {}  # those that have run once
