@@ -189,7 +189,37 @@ def test_attention(heads, shared, options):
     agree(lambda q, k, v: ops.dot_product_attention(q, k, v, **options), normal(2, 5, heads, 3), keys, keys * 0.5 + 1)
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("mask", [None, (1, 1), (3, 2)])
+def test_attention_in_two_parts_of_the_batch(batch, mask):
+    mask = mask and RNG.random((min(batch, mask[0]), mask[1], 300, 310)) < 0.6
+    keys = normal(batch, 310, 2, 4)
+    agree(lambda q, k, v: ops.dot_product_attention(q, k, v, mask=mask), normal(batch, 300, 2, 4), keys, keys * 0.5 + 1)
+
+
+LABELS = RNG.integers(0, 96, 500)
+
+
+@pytest.mark.parametrize("fn", [
+    ops.softmax, lambda x: ops.gelu(x, False), ops.gelu, lambda x: ops.sparse_categorical_crossentropy(LABELS, x, from_logits=True),
+    lambda x: ops.sparse_categorical_crossentropy(LABELS, x * x), lambda x: ops.categorical_crossentropy(x[::-1] ** 2, x * x),
+])
+def test_many_classes(fn):
+    agree(fn, 0.3 + normal(500, 96), tolerance=1e-4)
+    agree(fn, 0.3 + normal(5, 100, 148)[..., :96], tolerance=1e-4) if fn in (ops.softmax, ops.gelu) else None
+
+
+def test_the_first_largest():
+    x = np.asarray(normal(1000, 64)).round()  # with many ties
+    place = RNG.integers(-2, 66, 1000)
+    place[:400] = x[:400].argmax(-1)
+    np.testing.assert_array_equal(lowering.is_largest(jnp.asarray(x), jnp.asarray(place)), place == x.argmax(-1))
+    wrong = lowering.is_largest(jnp.asarray(x).at[:, 3].set(np.nan), jnp.asarray(place + 0.5))
+    assert not wrong.any() and lowering.is_largest(jnp.asarray(x), x.argmax(-1).astype("float32")).all()
+
+
 @pytest.mark.parametrize("layer, shape", [
+    (layers.LayerNormalization(), (30, 5, 256)), (layers.RMSNormalization(), (30, 5, 96)),
     (layers.LayerNormalization(), (3, 5, 6)), (layers.LayerNormalization(axis=(1, 2)), (3, 5, 6)),
     (layers.LayerNormalization(center=False), (4, 6)), (layers.GroupNormalization(3), (2, 4, 5, 6)),
     (layers.GroupNormalization(1), (2, 4, 6)), (layers.GroupNormalization(2, scale=False), (2, 4, 6)),

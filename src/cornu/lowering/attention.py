@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from cornu.lowering.platform import island
-
 _UNSEEN = -0.7 * float(jnp.finfo(jnp.float32).max)  # as jax.nn has it: a query that sees nothing sees all keys alike
 
-
-def _seen(scores, mask):
-    return scores if mask is None else jnp.where(mask.swapaxes(-1, -2), scores, _UNSEEN)
+# XLA:CPU computes products of many small matrices on one core, and independent ones beside each other: forward and backward of
+# 16 x 128 x 4 x 32 take 7.8 ms in two halves of the batch, 9.9 as a whole; of 4 x 256 x 8 x 64 25 ms, not 34; four parts gain
+# less. Fewer scores than these are over before a second thread is awake.
+_MANY_SCORES = 1 << 18
 
 
 def _turned(x):
@@ -29,21 +28,34 @@ def _attention(query, key, value, mask):
 
 def _forward(query, key, value, mask):
     query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))  # (batch, heads, length, size)
-    scores = _seen(key @ _turned(query), mask)
-    weights = island(lambda s, top: jnp.exp(s - top))(scores, jnp.max(scores, -2, keepdims=True))
+    halves = 2 if len(query) > 1 and query.size // query.shape[-1] * key.shape[2] >= _MANY_SCORES else 1
+    masks = jnp.array_split(mask, halves) if mask is not None and mask.ndim == 4 and len(mask) > 1 else [mask] * halves
+    kept = [_part(*part) for part in zip(*(jnp.array_split(x, halves) for x in (query, key, value)), masks)]
+    return jnp.concatenate([output for *_, output in kept]).transpose(0, 3, 1, 2), kept
+
+
+def _part(query, key, value, mask):
+    scores = key @ _turned(query)
+    if mask is not None:
+        scores = jnp.where(_turned(mask), scores, _UNSEEN)
+    weights = jnp.exp(scores - jnp.max(scores, -2, keepdims=True))
     inverse = 1 / jnp.sum(weights, -2, keepdims=True)
-    output = (_turned(value) @ weights) * inverse  # (batch, heads, size, queries)
-    return output.transpose(0, 3, 1, 2), (query, key, value, weights, inverse, output)
+    return query, key, value, weights, inverse, (_turned(value) @ weights) * inverse  # (batch, heads, size, queries)
 
 
 def _backward(kept, gradient):
-    query, key, value, weights, inverse, output = kept
-    gradient = gradient.transpose(0, 2, 3, 1) * inverse
-    g_value = weights @ _turned(gradient)
+    places = [sum(len(part[0]) for part in kept[:i]) for i in range(1, len(kept))]
+    parts = [_part_backward(*part, g) for part, g in zip(kept, jnp.split(gradient.transpose(0, 2, 3, 1), places))]
+    of_query, of_key, of_value = map(jnp.concatenate, zip(*parts))
+    return of_query.transpose(0, 3, 1, 2), of_key.transpose(0, 2, 1, 3), of_value.transpose(0, 2, 1, 3), None
+
+
+def _part_backward(query, key, value, weights, inverse, output, gradient):
+    gradient = gradient * inverse
+    of_value = weights @ _turned(gradient)
     towards = jnp.sum(gradient * output, -2, keepdims=True)
-    g_scores = island(lambda w, g, t: w * (g - t))(weights, value @ gradient, towards)
-    g_query, g_key = _turned(key) @ g_scores, g_scores @ query
-    return g_query.transpose(0, 3, 1, 2), g_key.transpose(0, 2, 1, 3), g_value.transpose(0, 2, 1, 3), None
+    of_scores = weights * (value @ gradient - towards)
+    return _turned(key) @ of_scores, of_scores @ query, of_value
 
 
 _attention.defvjp(_forward, _backward)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cornu.lowering.platform import island, materialized, on_cpu
-from cornu.lowering.reduction import partly_summed, sum_leading
+from cornu.lowering.reduction import over_rows, partly_summed, sum_leading
 
 
 def special(*arrays) -> bool:
@@ -15,10 +15,16 @@ def special(*arrays) -> bool:
     return on_cpu() and all(x.dtype == jnp.float32 and x.size for x in arrays)
 
 
-def _over_rows(term, *arrays):
-    """The mean along each row of `term(*arrays)`, (rows, 1): the last sum is a product."""
-    terms = partly_summed(term, 1, *arrays)
-    return (terms @ jnp.full(terms.shape[-1], 1 / arrays[0].shape[1], terms.dtype))[:, None]
+def _mean(term, *arrays):
+    """The mean along each row of `term(*arrays)`, (..., 1)."""
+    return over_rows(jnp.add, jnp.sum, term, *arrays, weight=1 / arrays[0].shape[-1])
+
+
+def _two_means(term, *arrays):
+    """The means along each row of `term(*arrays, first)` for a first that is True and False, from one pass over memory."""
+    first = jnp.arange(2)[:, None] == 0  # (2, 1): the two of a row lie side by side
+    means = _mean(lambda *arrays: term(*arrays, first), *(a[:, None] for a in arrays))
+    return means[:, 0], means[:, 1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -28,15 +34,23 @@ def _row_norm(x, gamma, epsilon, centred):
 
 def _row_forward(x, gamma, epsilon, centred):
     x = materialized(x)  # else what made it is computed in each loop anew: a GPT's first, middle and last layers need their own
-    mean = _over_rows(lambda x: x, x) if centred else jnp.zeros_like(x[:, :1])
-    inverse = lax.rsqrt(_over_rows(lambda x: (x - mean) ** 2, x) + epsilon)
+    if centred:  # from where the row starts, which is in it: n numbers cost n units of the variance's last place at worst
+        start = x[:, :1]
+        away, squares = _two_means(lambda x, start, first: (x - start) * jnp.where(first, 1, x - start), x, start)
+        mean, variance = start + away, jnp.maximum(squares - away * away, 0)
+    else:
+        mean, variance = jnp.zeros_like(x[:, :1]), _mean(lambda x: x * x, x)
+    inverse = lax.rsqrt(variance + epsilon)
     return (x - mean) * inverse * gamma, (x, mean, inverse, gamma)
 
 
 def _row_backward(epsilon, centred, kept, g):
     x, mean, inverse, gamma = kept
-    towards = _over_rows(lambda g, x, gamma: g * gamma * (x - mean), g, x, gamma[None])
-    along = _over_rows(lambda g, gamma: g * gamma, g, gamma[None]) if centred else mean
+    if centred:
+        towards, along = _two_means(lambda g, x, mean, gamma, first: g * gamma * jnp.where(first, x - mean, 1),
+                                    g, x, mean, gamma[None])
+    else:
+        towards, along = _mean(lambda g, x, gamma: g * gamma * x, g, x, gamma[None]), mean
     slope, rest = island(lambda t, a, i: (t * i ** 3, a * i))(towards, along, inverse)  # else computed for each element
     of_gamma = sum_leading(g, x, mean, inverse, term=lambda g, x, mean, inverse: g * (x - mean) * inverse)
     return g * gamma * inverse - (x - mean) * slope - rest, of_gamma

@@ -24,6 +24,8 @@ def _product(x, kernel):
 
 def _backward(kept, gradient):
     x, kernel = kept
+    if gradient.shape[1] < x.shape[1]:  # the smaller of both is turned over
+        return gradient @ kernel.T, turned_over(turned_over(gradient) @ x)
     return gradient @ kernel.T, turned_over(x) @ gradient
 
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from cornu import check
 from cornu.losses.base import pair
+from cornu.lowering import is_largest
 from cornu.metrics.metric import MeanMetricWrapper
 from cornu.ops.kit import inexact, tensor
 from cornu.symbolic import op
@@ -47,7 +48,7 @@ def categorical_accuracy(y_true, y_pred):
     [1.]
     """
     y_true, y_pred = pair(y_true, y_pred, "categorical_accuracy")
-    return (jnp.argmax(y_true, axis=-1) == jnp.argmax(y_pred, axis=-1)).astype(y_pred.dtype)
+    return is_largest(y_pred, jnp.argmax(y_true, axis=-1)).astype(y_pred.dtype)
 
 
 def _labels(y_true, y_pred, name: str):
@@ -74,7 +75,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
     """
     y_true, y_pred = tensor(y_true), inexact(y_pred)
     labels = _labels(y_true, y_pred, "sparse_categorical_accuracy")
-    return (labels == jnp.argmax(y_pred, axis=-1)).astype(y_pred.dtype)
+    return is_largest(y_pred, labels).astype(y_pred.dtype)
 
 
 @op

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from cornu import check, dtypes
 from cornu.config import epsilon as default_epsilon
+from cornu.lowering import max_classes, sum_classes
 from cornu.ops.kit import inexact, integers, public, tensor, to_sparse
 from cornu.symbolic import op
 
@@ -53,7 +54,7 @@ def _log_probabilities(output, from_logits, axis):
     if from_logits:
         return jax.nn.log_softmax(output, axis=axis)
     p = _wide(output)
-    return jnp.log(_clipped(p / jnp.sum(p, axis, keepdims=True))).astype(output.dtype)
+    return jnp.log(_clipped(p / jnp.expand_dims(sum_classes(p, axis), axis))).astype(output.dtype)
 
 
 @op
@@ -68,7 +69,7 @@ def categorical_crossentropy(target, output, from_logits=False, axis=-1):
     """
     target, output = tensor(target), tensor(output)
     _same_shape(target, output)
-    return -jnp.sum(target * _log_probabilities(output, from_logits, axis), axis=axis)
+    return -sum_classes(target * _log_probabilities(output, from_logits, axis), axis)
 
 
 @op
@@ -97,13 +98,13 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
         [-1 if i == axis % output.ndim else 1 for i in range(output.ndim)])
 
     def of_target(values):
-        return jnp.sum(jnp.where(chosen, values, 0), axis=axis)
+        return sum_classes(jnp.where(chosen, values, 0), axis)
 
     if from_logits:  # chosen first: one logarithm for a sample, not one for every class
-        output = output - jax.lax.stop_gradient(jnp.max(output, axis, keepdims=True))
-        losses = jnp.log(jnp.sum(jnp.exp(output), axis)) - of_target(output)
+        output = output - max_classes(output, axis)
+        losses = jnp.log(sum_classes(jnp.exp(output), axis)) - of_target(output)
     else:
-        losses = -jnp.log(_clipped(of_target(output) / jnp.sum(output, axis)))
+        losses = -jnp.log(_clipped(of_target(output) / sum_classes(output, axis)))
     return jnp.where((target >= 0) & (target < classes), losses, 0)
 
 
