@@ -365,14 +365,14 @@ depthwise.defvjp(lambda x, w, geo: (depthwise(x, w, geo), (x, w)),
 def _grouped(x, w, geo, groups):
     """Convolutions of up to four channels as so many `depthwise` ones; else dense ones, of several groups where these are small.
 
-    XLA:CPU has a naive loop for groups, 14 to 400 times slower than PyTorch. Fewer than 8 channels in a dense convolution leave
+    XLA:CPU has a naive loop for groups, 14 to 400 times slower than PyTorch. Fewer than 16 channels in a dense convolution leave
     the vector units idle: what zeros for the weights between groups cost is less. (32 groups of 4 channels, 16x14x14x128, with
     gradients: depthwise 2.6 ms, dense ones of 16 channels 3.8.)
     """
     channels, filters = w.shape[-2], w.shape[-1] // groups
     if channels <= 4:
         return sum(depthwise(jnp.repeat(x[..., c::channels], filters, -1), w[..., c, :], geo) for c in range(channels))
-    together = next(m for m in range(1, groups + 1) if groups % m == 0 and (m * channels >= 8 or m == groups))
+    together = next(m for m in range(1, groups + 1) if groups % m == 0 and (m * channels >= 16 or m == groups))
     step, parts = together * channels, groups // together
     w = w.reshape(*geo.window, channels, parts, together, -1)
     w = jnp.einsum("...cpmf,mn->p...ncmf", w, jnp.eye(together, dtype=w.dtype))
