@@ -377,7 +377,8 @@ def _grouped(x, w, geo, groups):
     w = w.reshape(*geo.window, channels, parts, together, -1)
     w = jnp.einsum("...cpmf,mn->p...ncmf", w, jnp.eye(together, dtype=w.dtype))
     w = w.reshape(parts, *geo.window, step, -1)
-    return jnp.concatenate([forward(x[..., n * step:(n + 1) * step], w[n], geo) for n in range(parts)], -1)
+    made = [forward(x, w, geo) for x, w in zip(jnp.split(x, parts, -1), w)]
+    return island(lambda made: jnp.concatenate(made, -1))(made)
 
 
 def conv(x, kernel, strides=1, padding="valid", dilation=1, groups=1, data_format="channels_last"):
