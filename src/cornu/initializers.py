@@ -267,9 +267,11 @@ class Orthogonal(_Random):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         drawn = random.normal((max(rows, columns), min(rows, columns)), seed=self._seed, dtype=dtype)
         dtype = drawn.dtype
-        q, r = jnp.linalg.qr(drawn.astype("float32") if dtype.itemsize < 4 else drawn)
-        q = q * jnp.sign(jnp.diagonal(r))  # so that every orthogonal matrix is as likely
-        return (self.gain * (q.T if rows < columns else q).reshape(shape)).astype(dtype)
+        library = jnp if isinstance(drawn, jax.core.Tracer) else np  # which compiles nothing: 30 programs for one LSTM otherwise
+        drawn = library.asarray(drawn)
+        q, r = library.linalg.qr(drawn.astype("float32") if dtype.itemsize < 4 else drawn)
+        q = q * library.sign(library.diagonal(r))  # so that every orthogonal matrix is as likely
+        return jnp.asarray(self.gain * (q.T if rows < columns else q).reshape(shape), dtype)
 
 
 IdentityInitializer, OrthogonalInitializer, STFTInitializer = Identity, Orthogonal, STFT
