@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from cornu.lowering.platform import at_least
+
 _UNSEEN = -0.7 * float(jnp.finfo(jnp.float32).max)  # as jax.nn has it: a query that sees nothing sees all keys alike
 
 # XLA:CPU computes products of many small matrices on one core, and independent ones beside each other: forward and backward of
@@ -28,9 +30,9 @@ def _attention(query, key, value, mask):
 
 def _forward(query, key, value, mask):
     query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))  # (batch, heads, length, size)
-    halves = 2 if len(query) > 1 and query.size // query.shape[-1] * key.shape[2] >= _MANY_SCORES else 1
-    masks = jnp.array_split(mask, halves) if mask is not None and mask.ndim == 4 and len(mask) > 1 else [mask] * halves
-    kept = [_part(*part) for part in zip(*(jnp.array_split(x, halves) for x in (query, key, value)), masks)]
+    parts = 2 if at_least(query.size // query.shape[-1] * key.shape[2], _MANY_SCORES) and len(query) > 1 else 1
+    masks = jnp.array_split(mask, parts) if mask is not None and mask.ndim == 4 and len(mask) > 1 else [mask] * parts
+    kept = [_part(*part) for part in zip(*(jnp.array_split(x, parts) for x in (query, key, value)), masks)]
     return jnp.concatenate([output for *_, output in kept]).transpose(0, 3, 1, 2), kept
 
 
@@ -44,8 +46,8 @@ def _part(query, key, value, mask):
 
 
 def _backward(kept, gradient):
-    places = [sum(len(part[0]) for part in kept[:i]) for i in range(1, len(kept))]
-    parts = [_part_backward(*part, g) for part, g in zip(kept, jnp.split(gradient.transpose(0, 2, 3, 1), places))]
+    gradients = jnp.array_split(gradient.transpose(0, 2, 3, 1), len(kept))
+    parts = [_part_backward(*part, g) for part, g in zip(kept, gradients)]
     of_query, of_key, of_value = map(jnp.concatenate, zip(*parts))
     return of_query.transpose(0, 3, 1, 2), of_key.transpose(0, 2, 1, 3), of_value.transpose(0, 2, 1, 3), None
 

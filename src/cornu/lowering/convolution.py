@@ -377,7 +377,7 @@ def _grouped(x, w, geo, groups):
     w = w.reshape(*geo.window, channels, parts, together, -1)
     w = jnp.einsum("...cpmf,mn->p...ncmf", w, jnp.eye(together, dtype=w.dtype))
     w = w.reshape(parts, *geo.window, step, -1)
-    made = [forward(x, w, geo) for x, w in zip(jnp.split(x, parts, -1), w)]
+    made = [forward(*part, geo) for part in zip(jnp.split(x, parts, -1), w)]
     return island(lambda made: jnp.concatenate(made, -1))(made)
 
 

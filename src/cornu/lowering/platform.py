@@ -13,7 +13,6 @@ try:
 except ImportError:  # moved: forward mode then needs `lowering_for("plain")`
     trace_ctx = None
 
-_MANY_NUMBERS = 1 << 16  # fewer lie in the cache
 _forced: contextvars.ContextVar = contextvars.ContextVar("cornu_platform", default=None)
 
 
@@ -193,6 +192,14 @@ def materialized(x):
     return x
 
 
+def at_least(size, numbers: int) -> bool:
+    """Whether a size is known to be as large: one that is a symbol, while shapes are inferred, may not be compared."""
+    return isinstance(size, int) and size >= numbers
+
+
+_MANY_NUMBERS = 1 << 16  # fewer lie in the cache
+
+
 def recomputed(fn):
     """`fn`, a function of each number of one array, whose gradient is computed from that array anew, in one kernel.
 
@@ -205,4 +212,4 @@ def recomputed(fn):
 
     slope = island(lambda x, g: jax.vjp(fn, x)[1](g)[0])
     call.defvjp(lambda x: (fn(x), x), lambda x, g: (slope(x, g),))
-    return lambda x: call(x) if on_cpu() and x.dtype == jnp.float32 and x.size >= _MANY_NUMBERS else fn(x)
+    return lambda x: call(x) if on_cpu() and x.dtype == jnp.float32 and at_least(x.size, _MANY_NUMBERS) else fn(x)
