@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cornu import functional, layers, lowering, ops
-from cornu.lowering import platform
+from cornu.lowering import backend_options, platform
 
 RNG = np.random.default_rng(0)
 
@@ -258,6 +258,20 @@ def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
     monkeypatch.setattr(platform, "_CPU_OPTIONS", {"xla_cpu_no_such_thing": "1", "xla_cpu_enable_fast_math": False})
     assert lowering.compiler_options("cpu") == {"xla_cpu_enable_fast_math": False}
     assert lowering.compiler_options("gpu") == {}
+
+
+def test_options_of_the_map_reach_xla(tmp_path):
+    options = {"xla_cpu_disable_tiled_emitter": True, "xla_cpu_prefer_vector_width": 128, "xla_dump_to": str(tmp_path)}
+    assert jax.jit(lambda x: x.T + 1).lower(normal(3, 5)).compile(options)(normal(3, 5)).shape == (5, 3)
+    told = next(tmp_path.glob("*debug_options")).read_text()
+    assert 'key: "xla_cpu_disable_tiled_emitter"' in told and "xla_cpu_prefer_vector_width: 128" in told
+
+
+def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
+    has_convolution = lambda fn: "xla_cpu_disable_tiled_emitter" not in lowering.options_for(jax.make_jaxpr(fn)(normal(1, 8, 8)).jaxpr)
+    assert not has_convolution(jnp.tanh) and has_convolution(lambda x: jax.lax.conv(x, normal(2, 8, 3), (1,), "SAME"))
+    monkeypatch.delattr("jax._src.compiler.get_compile_options")
+    assert not backend_options.take_backend_options(["xla_cpu_disable_tiled_emitter"])
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 
+from cornu.lowering.backend_options import take_backend_options
+
 try:
     from jax._src.core import trace_ctx
 except ImportError:  # moved: forward mode then needs `lowering_for("plain")`
@@ -97,6 +99,12 @@ _FEW_COLUMNS, _EIGEN = 128, {"xla_cpu_experimental_ynn_fusion_type": ""}
 # order of the whole program: of 50 million weights the update is 19 ms instead of 28. A ResNet-20 is 8 % slower with it.
 _IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
+# Kernels that XLA:CPU tiles take three times as long to compile as its other ones, and only large transposes are faster for
+# it (of a convolution's arrays 1.1 ms instead of 2.5); LLVM's vectorizer of straight-line code finds nothing in loops. An
+# LSTM's step is compiled in 0.7 s without them, in 0.9 with them, and takes as long.
+_PLAIN_KERNELS = {"xla_cpu_disable_tiled_emitter": True, "xla_cpu_disable_slp_vectorizer": True}
+_PLAIN_KERNELS = _PLAIN_KERNELS if take_backend_options(_PLAIN_KERNELS) else {}
+
 # A program that runs once among hundreds of others: of a perceptron's training step compiled in 0.08 s instead of 0.37, of a
 # ResNet-20's in 1.1 instead of 2.1, which then take 1 to 4 times as long to run.
 _RARE_OPTIONS = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
@@ -112,7 +120,7 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
     if options and all(columns <= _FEW_COLUMNS for columns in _columns(jaxpr)):
         options |= _known(_EIGEN)
     if options and not any(equation.primitive.name == "conv_general_dilated" for equation in _equations(jaxpr)):
-        options |= _known(_IN_PLACE)
+        options |= _known(_IN_PLACE | _PLAIN_KERNELS)
     if rare and current_platform() == "cpu":
         options |= _known(_RARE_OPTIONS)
     return options

@@ -1,0 +1,38 @@
+"""Options of XLA:CPU that are not fields of its options but entries of a map there, which JAX cannot set for a program."""
+
+import functools
+
+
+def take_backend_options(names) -> bool:
+    """Let `compiler_options` have these names, which XLA looks up in a map of its options: JAX can set plain fields only.
+
+    JAX's own options for a program are made as before; the names' entries are added to them in their protobuf form. Where JAX
+    makes them in another way, this returns False and the names stay unknown.
+    """
+    try:
+        from jax._src import compiler
+        made = compiler.get_compile_options
+    except (ImportError, AttributeError):  # moved
+        return False
+
+    @functools.wraps(made)
+    def get_compile_options(*args, **kwargs):
+        told = dict(kwargs.get("env_options_overrides") or {})
+        extra = [name for name in names if told.pop(name, False)]
+        if not extra:
+            return made(*args, **kwargs)
+        options = made(*args, **{**kwargs, "env_options_overrides": told})
+        entries = b"".join(_field(500, _field(1, name.encode())) for name in extra)  # xla_backend_extra_options
+        return options.ParseFromString(options.SerializeAsString() + _field(3, _field(3, entries)))
+
+    compiler.get_compile_options = get_compile_options
+    return True
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message that holds text or a message; a message that comes twice is merged."""
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + _varint(number >> 7)
