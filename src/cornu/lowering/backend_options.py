@@ -17,13 +17,11 @@ def take_backend_options(names) -> bool:
 
     @functools.wraps(made)
     def get_compile_options(*args, **kwargs):
-        told = dict(kwargs.get("env_options_overrides") or {})
+        told = dict(kwargs.pop("env_options_overrides", None) or {})
         extra = [name for name in names if told.pop(name, False)]
-        if not extra:
-            return made(*args, **kwargs)
-        options = made(*args, **{**kwargs, "env_options_overrides": told})
+        options = made(*args, **kwargs, **{"env_options_overrides": told} if told else {})
         entries = b"".join(_field(500, _field(1, name.encode())) for name in extra)  # xla_backend_extra_options
-        return options.ParseFromString(options.SerializeAsString() + _field(3, _field(3, entries)))
+        return options.ParseFromString(options.SerializeAsString() + _field(3, _field(3, entries))) if extra else options
 
     compiler.get_compile_options = get_compile_options
     return True
