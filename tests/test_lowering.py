@@ -268,8 +268,9 @@ def test_options_of_the_map_reach_xla(tmp_path):
 
 
 def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
-    has_convolution = lambda fn: "xla_cpu_disable_tiled_emitter" not in lowering.options_for(jax.make_jaxpr(fn)(normal(1, 8, 8)).jaxpr)
-    assert not has_convolution(jnp.tanh) and has_convolution(lambda x: jax.lax.conv(x, normal(2, 8, 3), (1,), "SAME"))
+    tiled = lambda fn, *shape: "xla_cpu_disable_tiled_emitter" not in lowering.options_for(jax.make_jaxpr(fn)(normal(*shape)).jaxpr)
+    assert tiled(lambda x: jax.lax.conv(x, normal(2, 8, 3), (1,), "SAME"), 1, 8, 8)
+    assert tiled(jnp.transpose, 1024, 1024) and not tiled(jnp.transpose, 128, 64)
     monkeypatch.delattr("jax._src.compiler.get_compile_options")
     assert not backend_options.take_backend_options(["xla_cpu_disable_tiled_emitter"])
 

@@ -100,8 +100,10 @@ _FEW_COLUMNS, _EIGEN = 128, {"xla_cpu_experimental_ynn_fusion_type": ""}
 _IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 # Kernels that XLA:CPU tiles take three times as long to compile as its other ones, and only large transposes are faster for
-# it (of a convolution's arrays 1.1 ms instead of 2.5): an LSTM's step is compiled in 1.08 s without them, in 1.22 with them,
-# and takes as long. (Without LLVM's unrolling it would be 0.9, but some kernels take twice as long to run.)
+# it (4096x1024 8.5 ms instead of 34; of a convolution's arrays 1.1 instead of 2.5): without them an LSTM's step is compiled in
+# 1.08 s instead of 1.22, and takes as long. (Without LLVM's unrolling it would be 0.9, but some kernels then take twice as
+# long to run.)
+_LARGE_TRANSPOSE = 1 << 19  # numbers
 _PLAIN_KERNELS = {"xla_cpu_disable_tiled_emitter": True}
 _PLAIN_KERNELS = _PLAIN_KERNELS if take_backend_options(_PLAIN_KERNELS) else {}
 
@@ -117,18 +119,20 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
         rare: whether the program hardly ever runs, so that the time to compile it counts for more.
     """
     options = compiler_options(kind=kind)
-    if options and all(columns <= _FEW_COLUMNS for columns in _columns(jaxpr)):
+    equations = list(_equations(jaxpr)) if options else []
+    if options and all(columns <= _FEW_COLUMNS for columns in _columns(equations)):
         options |= _known(_EIGEN)
-    if options and not any(equation.primitive.name == "conv_general_dilated" for equation in _equations(jaxpr)):
-        options |= _known(_IN_PLACE | _PLAIN_KERNELS)
+    if options and not any(equation.primitive.name == "conv_general_dilated" for equation in equations):
+        transposed = [e.outvars[0].aval.size for e in equations if e.primitive.name == "transpose"]
+        options |= _known(_IN_PLACE | (_PLAIN_KERNELS if max(transposed, default=0) < _LARGE_TRANSPOSE else {}))
     if rare and current_platform() == "cpu":
         options |= _known(_RARE_OPTIONS)
     return options
 
 
-def _columns(jaxpr):
-    """The number of columns of every product of matrices in a program and in the programs inside it."""
-    for equation in _equations(jaxpr):
+def _columns(equations):
+    """The number of columns of every product of matrices."""
+    for equation in equations:
         if equation.primitive.name == "dot_general" and min(v.aval.ndim for v in equation.invars) > 1:
             (left, _), _ = equation.params["dimension_numbers"]
             transposed = 0 in left  # the gradient of a kernel, which comes out the other way round
