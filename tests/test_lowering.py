@@ -272,7 +272,7 @@ def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
     assert tiled(lambda x: jax.lax.conv(x, normal(2, 8, 3), (1,), "SAME"), 1, 8, 8)
     assert tiled(jnp.transpose, 1024, 1024) and not tiled(jnp.transpose, 128, 64)
     monkeypatch.delattr("jax._src.compiler.get_compile_options")
-    assert not backend_options.take_backend_options(["xla_cpu_disable_tiled_emitter"])
+    assert not backend_options.take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")

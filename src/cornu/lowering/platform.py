@@ -104,8 +104,7 @@ _IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
 # 1.08 s instead of 1.22, and takes as long. (Without LLVM's unrolling it would be 0.9, but some kernels then take twice as
 # long to run.)
 _LARGE_TRANSPOSE = 1 << 19  # numbers
-_PLAIN_KERNELS = {"xla_cpu_disable_tiled_emitter": True}
-_PLAIN_KERNELS = _PLAIN_KERNELS if take_backend_options(_PLAIN_KERNELS) else {}
+_PLAIN_KERNELS = take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 
 # A program that runs once among hundreds of others: of a perceptron's training step compiled in 0.08 s instead of 0.37, of a
 # ResNet-20's in 1.1 instead of 2.1, which then take 1 to 4 times as long to run.
@@ -119,15 +118,18 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
         rare: whether the program hardly ever runs, so that the time to compile it counts for more.
     """
     options = compiler_options(kind=kind)
-    equations = list(_equations(jaxpr)) if options else []
-    if options and all(columns <= _FEW_COLUMNS for columns in _columns(equations)):
-        options |= _known(_EIGEN)
-    if options and not any(equation.primitive.name == "conv_general_dilated" for equation in equations):
-        transposed = [e.outvars[0].aval.size for e in equations if e.primitive.name == "transpose"]
-        options |= _known(_IN_PLACE | (_PLAIN_KERNELS if max(transposed, default=0) < _LARGE_TRANSPOSE else {}))
-    if rare and current_platform() == "cpu":
-        options |= _known(_RARE_OPTIONS)
-    return options
+    if current_platform() != "cpu":
+        return options
+    equations = list(_equations(jaxpr))
+    if all(columns <= _FEW_COLUMNS for columns in _columns(equations)):
+        options |= _EIGEN
+    if not any(e.primitive.name == "conv_general_dilated" for e in equations):
+        options |= _IN_PLACE
+        if not any(e.primitive.name == "transpose" and e.outvars[0].aval.size >= _LARGE_TRANSPOSE for e in equations):
+            options |= _PLAIN_KERNELS
+    if rare:
+        options |= _RARE_OPTIONS
+    return _known(options)
 
 
 def _columns(equations):
