@@ -1,10 +1,10 @@
 """Whole models trained on the CPU: cornu, Keras on JAX and on TensorFlow, and PyTorch, in one run.
 
-    python benchmarks/models.py [part of a model's name ...] [--rounds 5] [--engine cornu --engine pytorch]
+    python benchmarks/models.py [part of a model's name ...] [--processes 3] [--rounds 2] [--engine cornu]
 
-Every engine has a process of its own for each model; they take turns epoch by epoch, so that what else the machine does
-falls on all alike. Figures: the lowest seconds of an epoch, the first epoch (with compiling), the peak of resident
-memory. cornu and Keras run the same text, PyTorch the same network and batches, sliced from tensors in memory.
+Every engine has processes of its own for each model, one after the other; they take turns epoch by epoch, so that what else
+the machine does falls on all alike. Figures: the lowest seconds of an epoch, the processes' median first epoch (with
+compiling) and peak of resident memory. cornu and Keras run the same text, PyTorch the same network and batches, sliced from tensors in memory.
 Goals: cornu never slower than the best of the others, geometric mean at most 0.8 of the best; the first epoch at most
 0.7 of Keras on JAX's, peak memory at most Keras on JAX's.
 """
@@ -12,6 +12,7 @@ Goals: cornu never slower than the best of the others, geometric mean at most 0.
 import argparse
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -273,23 +274,31 @@ def worker(engine, name) -> None:
         say([seconds, int(peak.split()[1]) / 1024])
 
 
-def measure(name, engines, rounds, home) -> dict:
-    """Engine -> (lowest epoch, first epoch, peak)."""
-    env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CORNU_HOME=home)
+def measure(name, engines, rounds) -> dict:
+    """Engine -> [(seconds, peak) of every epoch of one process, the first one first]."""
     found = {engine: [] for engine in engines}
-    with Workers(__file__, engines, name, stderr=subprocess.DEVNULL, env=env) as workers:
-        for engine in engines:  # else the others' imports would fall on the first engine's first epoch
-            workers.answer(engine)
-        for _ in range(rounds + 1):
-            for engine in engines:
-                found[engine].append(workers.ask(engine))
-    return {engine: (min(s for s, _ in turns[1:]), turns[0][0], turns[-1][1]) for engine, turns in found.items()}
+    with tempfile.TemporaryDirectory() as home:  # nothing is compiled before the first epoch
+        env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CORNU_HOME=home)
+        with Workers(__file__, engines, name, stderr=subprocess.DEVNULL, env=env) as workers:
+            for engine in engines:  # else the others' imports would fall on the first engine's first epoch
+                workers.answer(engine)
+            for _ in range(rounds + 1):
+                for engine in engines:
+                    found[engine].append(workers.ask(engine))
+    return found
+
+
+def summed_up(runs) -> dict:
+    """Engine -> (lowest epoch, first epoch, peak), of the measurements of several processes."""
+    return {engine: (min(s for run in runs for s, _ in run[engine][1:]), statistics.median(run[engine][0][0] for run in runs),
+                     statistics.median(run[engine][-1][1] for run in runs)) for engine in runs[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", default=[""])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--processes", type=int, default=3, help="of every engine, one after the other")
+    parser.add_argument("--rounds", type=int, default=2, help="epochs of each after its first")
     parser.add_argument("--engine", action="append", choices=ENGINES)
     parser.add_argument("--worker", choices=ENGINES)
     options = parser.parse_args()
@@ -302,8 +311,7 @@ def main() -> None:
     for name, (what, *_) in MODELS.items():
         if not any(part in name for part in options.part):
             continue
-        with tempfile.TemporaryDirectory() as home:  # nothing is compiled before the first epoch
-            found = measure(name, engines, options.rounds, home)
+        found = summed_up([measure(name, engines, options.rounds) for _ in range(options.processes)])
         cells = [f"{best:.3f} ({first:.1f}; {peak:.0f})" for best, first, peak in found.values()]
         if "cornu" in found and len(found) > 1:
             ratios["best other"].append(found["cornu"][0] / min(f[0] for e, f in found.items() if e != "cornu"))
