@@ -1,17 +1,19 @@
 """Single layers, forward and backward, on the CPU: cornu, Keras on JAX, and PyTorch, in one run.
 
-    python benchmarks/layers.py [part of a row's name ...] [--rounds 7] [--engine cornu --engine pytorch]
+    python benchmarks/layers.py [part of a row's name ...] [--processes 3] [--rounds 5] [--engine cornu]
 
 Each row is one layer with the gradients for its weights and its inputs, given the gradient of its output. Each engine
-has a process of its own, as in life; the three take turns, so that what else the machine does falls on all alike. Times
-are milliseconds, the lowest of all rounds; only the ratios carry over to other machines. cornu and Keras run the same
-text, PyTorch its own with the same arithmetic, channels first. Goals: no row above 1.5 times PyTorch, geometric mean
+has processes of its own, one after the other, as in life; the engines take turns, so that what else the machine does falls
+on all alike. Times are milliseconds, the lowest of a process's rounds and of these the processes' median, since one and the
+same program is up to a fifth slower in one process than in another; only the ratios carry over to other machines. cornu and
+Keras run the same text, PyTorch its own with the same arithmetic, channels first. Goals: no row above 1.5 times PyTorch, geometric mean
 at most 1.0, and at most 0.5 of Keras on JAX.
 """
 
 import argparse
 import math
 import os
+import statistics
 import sys
 import time
 
@@ -321,31 +323,43 @@ def worker(engine) -> None:
         say((time.perf_counter() - start) / repeats * 1e3)
 
 
+def measured(engines, names, rounds) -> dict:
+    """The lowest milliseconds of every row and engine, in a process of each that take turns."""
+    found = {}
+    with Workers(__file__, engines) as workers:
+        for name in names:
+            times = {engine: [workers.ask(engine, name)] for engine in engines}
+            for _ in range(rounds - 1):
+                for engine in engines:
+                    times[engine].append(workers.ask(engine))
+            found[name] = {engine: min(t) for engine, t in times.items()}
+    return found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="*", default=[""])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--processes", type=int, default=3, help="of every engine, one after the other")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engine", action="append", choices=ENGINES)
     parser.add_argument("--worker")
     options = parser.parse_args()
     if options.worker:
         return worker(options.worker)
     engines = options.engine or ENGINES
+    names = [n for n in ROWS if any(part in n for part in options.part)]
+    runs = [measured(engines, names, options.rounds) for _ in range(options.processes)]
     ratios = {engine: [] for engine in engines if engine != "cornu"}
-    print(heading("Layers", "Forward and backward, lowest milliseconds. Below 1 cornu is faster."))
+    print(heading("Layers", f"Forward and backward, lowest milliseconds of {options.rounds} rounds, the median of "
+                  f"{options.processes} processes. Below 1 cornu is faster."))
     print("| layer |", " | ".join(f"{e} ms" for e in engines), "|", " | ".join(f"cornu / {e}" for e in ratios), "|")
     print("|---" * (1 + len(engines) + len(ratios)) + "|")
-    with Workers(__file__, engines) as workers:
-        for name in (n for n in ROWS if any(part in n for part in options.part)):
-            times = {engine: [workers.ask(engine, name)] for engine in engines}
-            for _ in range(options.rounds - 1):
-                for engine in engines:
-                    times[engine].append(workers.ask(engine))
-            best = {engine: min(t) for engine, t in times.items()}
-            for engine in ratios:
-                ratios[engine].append((best["cornu"] / best[engine], name))
-            print("|", name, "|", " | ".join(f"{best[e]:.2f}" for e in engines), "|",
-                  " | ".join(f"{ratios[e][-1][0]:.2f}" for e in ratios), "|", flush=True)
+    for name in names:
+        best = {engine: statistics.median(run[name][engine] for run in runs) for engine in engines}
+        for engine in ratios:
+            ratios[engine].append((best["cornu"] / best[engine], name))
+        print("|", name, "|", " | ".join(f"{best[e]:.2f}" for e in engines), "|",
+              " | ".join(f"{ratios[e][-1][0]:.2f}" for e in ratios), "|")
     for engine, found in ratios.items():
         worst = sorted(found, reverse=True)[:5]
         print(f"\ncornu / {engine}: geometric mean {geometric_mean([r for r, _ in found]):.2f} over {len(found)} rows; "
