@@ -84,8 +84,7 @@ class EinsumDense(Parted):
         self.activation = activations.get(activation)
 
     def build(self, input_shape):
-        kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape,
-                                                 self.bias_axes)
+        kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape, self.bias_axes)
         self.kernel = self._weight(kernel_shape, "kernel")
         self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
 

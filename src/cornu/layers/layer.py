@@ -224,9 +224,7 @@ class Layer(Holder, Operation):
                                "line.")
         outer = context.current()
         try:
-            if any_symbolic(args, kwargs):
-                return self._symbolic(args, kwargs)
-            return self._concrete(outer, args, kwargs)
+            return self._symbolic(args, kwargs) if any_symbolic(args, kwargs) else self._concrete(outer, args, kwargs)
         except Exception as error:
             raise (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
 

@@ -46,9 +46,7 @@ class _Merge(Layer):
 
     def compute_mask(self, inputs, mask=None):
         """A step is masked where it is masked in every input; no mask unless every input has one."""
-        if mask is None or any(m is None for m in mask):
-            return None
-        return functools.reduce(jnp.logical_or, mask)
+        return None if mask is None or any(m is None for m in mask) else functools.reduce(jnp.logical_or, mask)
 
 
 def _lifted(shape, rank):

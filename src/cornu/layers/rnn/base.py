@@ -8,7 +8,7 @@ from typing import Callable
 import jax
 import jax.numpy as jnp
 
-from cornu import tree
+from cornu import activations, tree
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
@@ -176,10 +176,12 @@ class RNN(Layer):
         return fits and self.use_cudnn is not False
 
     def _fused(self, steps, states, mask):
-        combine, kernel, bias = self.cell.fused()
-        step = _Step(combine, self.cell.activation, self.cell.recurrent_activation,
+        cell, (combine, kernel, bias) = self.cell, self.cell.fused()
+        usual = cell.activation is activations.tanh and cell.recurrent_activation is activations.sigmoid
+        gates = cell.scales if usual and steps.dtype.itemsize > 2 else ()  # from tanh, 16 bits get no small sigmoid right
+        step = _Step(combine, cell.activation, None if gates else cell.recurrent_activation,
                      mask is not None and self.zero_output_for_mask)
-        states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, apart=self.cell.apart,
+        states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, apart=self.cell.apart, gates=gates,
                                      sequences=self.return_sequences or step.zeros)
         last = outputs[-1] if step.zeros else states[0]
         return last, jnp.moveaxis(outputs, 0, 1) if self.return_sequences else None, states

@@ -95,7 +95,7 @@ class _Cell(Parted):
         new = self.combine(parts, states, self.activation, self.recurrent_activation)
         return new[0], new
 
-    recurrent_activation = None
+    recurrent_activation, scales = None, ()  # scales: the `gates` of `lowering.rnn.recurrence` for tanh and sigmoid
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
@@ -148,7 +148,7 @@ class LSTMCell(_Cell):
     (2, 4)
     """
 
-    gates = 4
+    gates, scales = 4, (0.5, 0.5, 1.0, 0.5)
 
     def __init__(self, units, activation="tanh", recurrent_activation="sigmoid", use_bias=True,
                  kernel_initializer="glorot_uniform", recurrent_initializer="orthogonal", bias_initializer="zeros",
@@ -171,8 +171,10 @@ class LSTMCell(_Cell):
     @staticmethod
     def combine(parts, states, activation, recurrent_activation, axis=-1):
         i, f, g, o = jnp.split(parts[0], 4, axis=axis)
-        c = recurrent_activation(f) * states[1] + recurrent_activation(i) * activation(g)
-        return [recurrent_activation(o) * activation(c), c]
+        if recurrent_activation:  # else the gates are made already
+            i, f, g, o = recurrent_activation(i), recurrent_activation(f), activation(g), recurrent_activation(o)
+        c = f * states[1] + i * g
+        return [o * activation(c), c]
 
 
 class GRUCell(_Cell):
