@@ -6,8 +6,8 @@ Each row is one layer with the gradients for its weights and its inputs, given t
 has processes of its own, one after the other, as in life; the engines take turns, so that what else the machine does falls
 on all alike. Times are milliseconds, the lowest of a process's rounds and of these the processes' median, since one and the
 same program is up to a fifth slower in one process than in another; only the ratios carry over to other machines. cornu and
-Keras run the same text, PyTorch its own with the same arithmetic, channels first. Goals: no row above 1.5 times PyTorch, geometric mean
-at most 1.0, and at most 0.5 of Keras on JAX.
+Keras run the same text, PyTorch its own with the same arithmetic, channels first. Goals: no row above 1.5 times PyTorch,
+geometric mean at most 1.0, and at most 0.5 of Keras on JAX.
 """
 
 import argparse

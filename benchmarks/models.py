@@ -4,7 +4,8 @@
 
 Every engine has processes of its own for each model, one after the other; they take turns epoch by epoch, so that what else
 the machine does falls on all alike. Figures: the lowest seconds of an epoch, the processes' median first epoch (with
-compiling) and peak of resident memory. cornu and Keras run the same text, PyTorch the same network and batches, sliced from tensors in memory.
+compiling) and peak of resident memory. cornu and Keras run the same text, PyTorch the same network and batches, sliced from
+tensors in memory.
 Goals: cornu never slower than the best of the others, geometric mean at most 0.8 of the best; the first epoch at most
 0.7 of Keras on JAX's, peak memory at most Keras on JAX's.
 """
