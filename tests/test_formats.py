@@ -130,9 +130,8 @@ def test_state_trees_are_keras_s(name):
 
     trees = [flat(trained(library, name)[0].get_state_tree("numpy_array")) for library in (keras, cornu)]
     assert trees[0].keys() == trees[1].keys()
-    for key in trees[0]:  # before a batch normalization a bias has no gradient but rounding's, which Adam makes large
-        rounding = name == "residual" and key.endswith("first/bias")
-        np.testing.assert_allclose(trees[1][key], trees[0][key], rtol=1e-4, atol=5e-3 if rounding else 1e-6, err_msg=key)
+    for key in trees[0]:
+        np.testing.assert_allclose(trees[1][key], trees[0][key], rtol=1e-4, atol=1e-6, err_msg=key)
 
 
 def test_state_trees_are_set_whole_or_not_at_all():

@@ -86,7 +86,7 @@ def recurrence(step, inputs, mask, states, kernel, bias, *, apart=False, gates=(
     Returns: (states, outputs with time first or None).
     """
     run = _run if in_forward_mode() else _recurrence
-    return run(step, apart, tuple(gates), sequences, inputs, mask, states, kernel, bias)[:2]
+    return run(step, apart, gates, sequences, inputs, mask, states, kernel, bias)[:2]
 
 
 def joined(x, u, bias, apart):
