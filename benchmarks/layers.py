@@ -328,11 +328,8 @@ def measured(engines, names, rounds) -> dict:
     found = {}
     with Workers(__file__, engines) as workers:
         for name in names:
-            times = {engine: [workers.ask(engine, name)] for engine in engines}
-            for _ in range(rounds - 1):
-                for engine in engines:
-                    times[engine].append(workers.ask(engine))
-            found[name] = {engine: min(t) for engine, t in times.items()}
+            first, rest = workers.turns(1, name), workers.turns(rounds - 1)
+            found[name] = {engine: min(first[engine] + rest[engine]) for engine in engines}
     return found
 
 

@@ -277,16 +277,12 @@ def worker(engine, name) -> None:
 
 def measure(name, engines, rounds) -> dict:
     """Engine -> [(seconds, peak) of every epoch of one process, the first one first]."""
-    found = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as home:  # nothing is compiled before the first epoch
         env = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore", CORNU_HOME=home)
         with Workers(__file__, engines, name, stderr=subprocess.DEVNULL, env=env) as workers:
             for engine in engines:  # else the others' imports would fall on the first engine's first epoch
                 workers.answer(engine)
-            for _ in range(rounds + 1):
-                for engine in engines:
-                    found[engine].append(workers.ask(engine))
-    return found
+            return workers.turns(rounds + 1)
 
 
 def summed_up(runs) -> dict:

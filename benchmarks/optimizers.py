@@ -157,11 +157,8 @@ def trace_time(count=360):
 
 def measured(blocks, batch, rounds) -> dict:
     """Median milliseconds of every engine: without the update, with it, and the update alone."""
-    times = {engine: [] for engine in ENGINES}
     with Workers(__file__, ENGINES, "--blocks", str(blocks), "--batch", str(batch)) as workers:
-        for _ in range(rounds + 3):
-            for engine in ENGINES:
-                times[engine].append(workers.ask(engine))
+        times = workers.turns(rounds + 3)
     return {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
 
 

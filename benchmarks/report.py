@@ -44,6 +44,14 @@ class Workers:
         self.processes[engine].stdin.flush()
         return self.answer(engine)
 
+    def turns(self, count, line="") -> dict:
+        """Engine -> its answers to a line, in so many turns of all engines."""
+        found = {engine: [] for engine in self.processes}
+        for _ in range(count):
+            for engine in found:
+                found[engine].append(self.ask(engine, line))
+        return found
+
     def answer(self, engine):
         """What an engine says next by `say`. Ends the benchmark where the engine has ended."""
         for line in self.processes[engine].stdout:
