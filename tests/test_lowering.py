@@ -194,6 +194,14 @@ def test_attention(heads, shared, options):
     agree(lambda q, k, v: ops.dot_product_attention(q, k, v, **options), normal(2, 5, heads, 3), keys, keys * 0.5 + 1)
 
 
+@pytest.mark.parametrize("batch, length", [(1, 400), (3, 300), (70, 64)])
+@pytest.mark.parametrize("mask", [False, True])
+def test_causal_attention_in_parts(batch, length, mask):
+    mask = (RNG.random((1, 1, length, length)) < 0.6) | np.eye(length, dtype=bool) if mask else None
+    agree(lambda q, k, v: ops.dot_product_attention(q, k, v, mask=mask, is_causal=True),
+          *(normal(batch, length, 2, 4) * scale for scale in (1, 1, 0.5)))
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("mask", [None, (1, 1), (3, 2)])
 def test_attention_in_two_parts_of_the_batch(batch, mask):

@@ -191,17 +191,18 @@ class _HeadAttention(Parted):
         ends = list(itertools.accumulate(map(math.prod, shapes)))
         return [part.reshape((*x.shape[:-1], *shape)) for part, shape in zip(jnp.split(x, ends[:-1], -1), shapes)]
 
-    def _attend(self, query, key, value, mask, training, with_scores):
+    def _attend(self, query, key, value, mask, causal, training, with_scores):
         """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, the scores."""
         if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
             if mask is not None:
                 mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))
-            return dot_product_attention(query, key, value, mask=mask, flash_attention=self.flash_attention), None
+            return dot_product_attention(query, key, value, mask=mask, is_causal=causal,
+                                         flash_attention=self.flash_attention), None
         if self.flash_attention:
             raise ValueError(f"{called(self)}: flash attention never forms the scores, and takes "
                              "keys and values of one size. Use flash_attention=None for return_attention_scores or "
                              "another value_dim.")
-        return scored_attention(query, key, value, mask, lambda scores: self._dropout_layer(scores, training=training))
+        return scored_attention(query, key, value, mask, causal, lambda s: self._dropout_layer(s, training=training))
 
     def _finish(self, result, query):
         return self._output_dense(result * self._gate_dense(query) if self.use_gate else result)
@@ -275,11 +276,10 @@ class MultiHeadAttention(_HeadAttention):
         queries, keys = ([x.shape[a] for a in self._axes] for x in (query, value))
         free = [query.shape[a] for a in self._free]
         # the query's own mask is only handed on: what an absent step sees is nobody's concern
-        mask = attention_mask_of(
-            math.prod(queries), math.prod(keys), None, value_mask, key_mask, use_causal_mask, self.sliding_window)
+        mask = attention_mask_of(math.prod(queries), math.prod(keys), None, value_mask, key_mask, self.sliding_window)
         mask = self._joined(mask, attention_mask, (query.shape[0], *free), queries, keys)
         parts = map(self._flat, self._projected(query, key, value))
-        result, scores = self._attend(*parts, mask, training, return_attention_scores)
+        result, scores = self._attend(*parts, mask, use_causal_mask, training, return_attention_scores)
         order = [0, *self._free, *self._axes]
         result = result.reshape((query.shape[0], *free, *queries, *result.shape[2:]))
         output = self._finish(jnp.moveaxis(result, range(len(order)), order), query)
@@ -351,14 +351,14 @@ class GroupedQueryAttention(_HeadAttention):
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):
         key = value if key is None else key
-        mask = attention_mask_of(query.shape[1], value.shape[1], query_mask, value_mask, key_mask, use_causal_mask,
-                                 self.sliding_window)
+        mask = attention_mask_of(query.shape[1], value.shape[1], query_mask, value_mask, key_mask, self.sliding_window)
         mask = None if mask is None else mask[:, None]
         if attention_mask is not None:
             given = attention_mask.astype(bool).reshape(
                 (*attention_mask.shape[:-2], *(1,) * (4 - attention_mask.ndim), *attention_mask.shape[-2:]))
             mask = given if mask is None else mask & given
-        result, scores = self._attend(*self._projected(query, key, value), mask, training, return_attention_scores)
+        result, scores = self._attend(*self._projected(query, key, value), mask, use_causal_mask, training,
+                                      return_attention_scores)
         output = self._finish(result, query)
         return (output, scores) if return_attention_scores else output
 

@@ -1,5 +1,7 @@
 """Attention on the CPU: keys before queries, so that no matrix of scores has to be turned over for a product."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -13,27 +15,50 @@ _UNSEEN = -0.7 * float(jnp.finfo(jnp.float32).max)  # as jax.nn has it: a query 
 _MANY_SCORES = 1 << 18
 
 
+# Where queries see the keys up to their own place, the parts are the first queries, without the keys that none of them
+# sees, and the others: divided here, both have as many scores, together three quarters of all. A GPT's step: 0.93.
+_FIRST_QUERIES, _MANY_QUERIES = 0.618, 64
+
+
 def _turned(x):
     return x.swapaxes(-1, -2)
 
 
-@jax.custom_vjp
-def _attention(query, key, value, mask):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _attention(query, key, value, mask, causal):
     """`softmax(query key^T) value` of float32 arrays (batch, length, heads, size), masks (..., queries, keys).
 
     The scores are (batch, heads, keys, queries): then all seven products of the forward and the backward pass take
     both of their operands as they lie or as nearest neighbours, the softmax runs over columns, and only arrays of the
     inputs' size are turned over. 16 x 128 x 4 x 32: 11.2 ms against 14.4 by jax.nn.dot_product_attention.
     """
-    return _forward(query, key, value, mask)[0]
+    return _forward(query, key, value, mask, causal)[0]
 
 
-def _forward(query, key, value, mask):
+def _forward(query, key, value, mask, causal):
     query, key, value = (x.transpose(0, 2, 1, 3) for x in (query, key, value))  # (batch, heads, length, size)
-    parts = 2 if at_least(query.size // query.shape[-1] * key.shape[2], _MANY_SCORES) and len(query) > 1 else 1
+    kept = [_part(*part) for part in _divided(query, key, value, mask, causal)]
+    return jnp.concatenate([output.transpose(0, 3, 1, 2) for *_, output in kept], int(_by_queries(kept, query))), kept
+
+
+def _divided(query, key, value, mask, causal) -> list:
+    """What is attended apart: queries, keys, values and their mask."""
+    queries, keys = query.shape[2], key.shape[2]
+    many = at_least(query.size // query.shape[3] * keys, _MANY_SCORES)
+    order = jnp.tri(queries, keys, dtype=bool) if causal else None
+    if causal and mask is None and queries == keys and many and queries >= _MANY_QUERIES:
+        cut = round(queries * _FIRST_QUERIES / 8) * 8
+        return [(query[:, :, :cut], key[:, :, :cut], value[:, :, :cut], order[:cut, :cut]),
+                (query[:, :, cut:], key, value, order[cut:])]
+    if causal:
+        mask = order if mask is None else mask & order
+    parts = 2 if many and len(query) > 1 else 1
     masks = jnp.array_split(mask, parts) if mask is not None and mask.ndim == 4 and len(mask) > 1 else [mask] * parts
-    kept = [_part(*part) for part in zip(*(jnp.array_split(x, parts) for x in (query, key, value)), masks)]
-    return jnp.concatenate([output for *_, output in kept]).transpose(0, 3, 1, 2), kept
+    return list(zip(*(jnp.array_split(x, parts) for x in (query, key, value)), masks))
+
+
+def _by_queries(kept: list, whole) -> bool:
+    return len(kept) > 1 and len(kept[0][0]) == len(whole)
 
 
 def _part(query, key, value, mask):
@@ -45,11 +70,19 @@ def _part(query, key, value, mask):
     return query, key, value, weights, inverse, (_turned(value) @ weights) * inverse  # (batch, heads, size, queries)
 
 
-def _backward(kept, gradient):
-    gradients = jnp.array_split(gradient.transpose(0, 2, 3, 1), len(kept))
-    parts = [_part_backward(*part, g) for part, g in zip(kept, gradients)]
-    of_query, of_key, of_value = map(jnp.concatenate, zip(*parts))
-    return of_query.transpose(0, 3, 1, 2), of_key.transpose(0, 2, 1, 3), of_value.transpose(0, 2, 1, 3), None
+def _backward(causal, kept, gradient):
+    gradient, cut = gradient.transpose(0, 2, 3, 1), kept[0][0].shape[2]
+    by_queries = _by_queries(kept, gradient)
+    gradients = jnp.split(gradient, [cut], -1) if by_queries else jnp.array_split(gradient, len(kept))
+    of_query, *others = zip(*[_part_backward(*part, g) for part, g in zip(kept, gradients)])
+    # each part is turned over first: XLA:CPU turns over what it joins in 2.5 times the time
+    of_query = jnp.concatenate([x.transpose(0, 3, 1, 2) for x in of_query], int(by_queries))
+    others = [[x.transpose(0, 2, 1, 3) for x in parts] for parts in others]
+    if by_queries:
+        others = [jnp.concatenate([a + b[:, :cut], b[:, cut:]], 1) for a, b in others]
+    else:
+        others = map(jnp.concatenate, others)
+    return of_query, *others, None
 
 
 def _part_backward(query, key, value, weights, inverse, output, gradient):
@@ -61,4 +94,4 @@ def _part_backward(query, key, value, weights, inverse, output, gradient):
 
 
 _attention.defvjp(_forward, _backward)
-keys_first_attention = jax.jit(_attention)  # one trace for all layers of one shape
+keys_first_attention = jax.jit(_attention, static_argnums=4)  # one trace for all layers of one shape

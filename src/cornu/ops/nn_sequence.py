@@ -184,10 +184,8 @@ def _attention_on_cpu(query, key, value, mask, scale, is_causal):
     repeats = query.shape[2] // key.shape[2]
     if repeats > 1:
         key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
-    if is_causal:
-        order = jnp.tri(query.shape[1], key.shape[1], dtype=bool)
-        mask = order if mask is None else mask & order
-    return keys_first_attention(query * (query.shape[-1] ** -0.5 if scale is None else scale), key, value, mask)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return keys_first_attention(query * scale, key, value, mask, is_causal)
 
 
 def _capped_attention(query, key, value, bias, mask, scale, is_causal, cap):
@@ -196,33 +194,37 @@ def _capped_attention(query, key, value, bias, mask, scale, is_causal, cap):
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type="float32") * scale
     logits = cap * jnp.tanh((logits if bias is None else logits + bias) / cap)
-    if is_causal:
-        order = jnp.tri(*logits.shape[-2:], dtype=bool)
-        mask = order if mask is None else mask & order
+    mask = _with_order(mask, logits, is_causal)
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
     return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(value.dtype), value)
 
 
-def attention_mask_of(queries, keys, query_mask, value_mask, key_mask, causal, window):
+def _with_order(mask, logits, causal):
+    """The mask of (..., queries, keys) logits where a causal query also sees no later keys."""
+    if not causal:
+        return mask
+    order = jnp.tri(*logits.shape[-2:], dtype=bool)
+    return order if mask is None else mask & order
+
+
+def attention_mask_of(queries, keys, query_mask, value_mask, key_mask, window):
     """Which query sees which key, (batch or 1, queries, keys), or None where each sees all.
 
     Args:
         queries, keys: their numbers.
         query_mask, value_mask, key_mask: bool, of the steps that are there, or None.
-        causal: whether a query sees only the keys up to its own place.
         window: how many keys to each side a query sees, its own among them; None for all.
     """
     parts = [] if query_mask is None else [query_mask.reshape((query_mask.shape[0], -1, 1))]
     parts += [m.reshape((m.shape[0], 1, -1)) for m in (value_mask, key_mask) if m is not None]
-    parts += [jnp.tri(queries, keys, dtype=bool)[None]] if causal else []
     if window is not None:
         parts.append((jnp.abs(jnp.arange(queries)[:, None] - jnp.arange(keys)) < window)[None])
     return functools.reduce(jnp.logical_and, [p.astype(bool) for p in parts]) if parts else None
 
 
-def scored_attention(query, key, value, mask, drop):
-    """Attention of arrays that also gives its weights, (batch, heads, queries, keys).
+def scored_attention(query, key, value, mask, causal, drop):
+    """Attention of arrays, `causal` or not, that also gives its weights, (batch, heads, queries, keys).
 
     `drop` acts on the weights before they are used. A query that sees nothing gets zeros.
     """
@@ -230,6 +232,7 @@ def scored_attention(query, key, value, mask, drop):
     if repeats > 1:
         key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
+    mask = _with_order(mask, logits, causal)
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
     scores = jax.nn.softmax(logits, axis=-1)
