@@ -74,7 +74,8 @@ def test_conv(row):
 
 
 @pytest.mark.parametrize("shape, kernel, strides, dilation", [
-    ((2, 7, 8, 3), (3, 3, 3, 2), 2, 1), ((2, 7, 8, 3), (5, 2, 3, 1), 1, 2), ((2, 9, 4), (3, 4, 1), 1, 1)])
+    ((2, 7, 8, 3), (3, 3, 3, 2), 2, 1), ((2, 7, 8, 3), (5, 2, 3, 1), 1, 2), ((2, 9, 4), (3, 4, 1), 1, 1),
+    ((66, 5, 6, 3), (3, 3, 3, 2), 1, 1), ((37, 9, 4), (3, 4, 1), 1, 1)])
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_depthwise(shape, kernel, strides, dilation, padding):
     agree(lambda x, k: lowering.depthwise_conv(x, k, strides, padding, dilation), normal(*shape), normal(*kernel))
