@@ -304,14 +304,14 @@ def test_recurrence_matches_the_gradient_of_a_plain_loop(bias, apart):
     from cornu.lowering.rnn import recurrence
 
     def step(parts, valid, states):
-        (h, c), x, u = states, parts[0], parts[-1]
+        (h, c), (x,), (u,) = states, parts[0], parts[-1]
         c = jnp.tanh(c) * jax.nn.sigmoid(x)[:, :3] + jnp.tanh(u[:, 3:6] * x[:, 6:9])
         return [jnp.tanh(c + h), c], c * 2
 
     def plain(z, h, c, kernel, bias):
         def body(states, x):
             u = states[0] @ kernel + (0 if bias is None else bias)
-            return step((x, u) if apart else (x + u,), None, states)
+            return step(([x], [u]) if apart else ([x + u],), None, states)
         return jax.lax.scan(body, [h, c], z)
 
     def total(fn):

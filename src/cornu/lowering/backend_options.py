@@ -1,4 +1,7 @@
-"""Options of XLA:CPU that are not fields of its options but entries of a map there, which JAX cannot set for a program."""
+"""Options of XLA:CPU that are not fields of its options but entries of a map there, which JAX cannot set for a program.
+
+Those that begin with "--" are LLVM's, told as on a command line.
+"""
 
 import functools
 

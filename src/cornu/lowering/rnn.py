@@ -4,7 +4,7 @@ The latter have a gradient written by hand. Each such step is `u = h @ kernel + 
 weights of the step's input, of `u`, and of the states: LSTM, GRU with reset_after and the plain recurrent cell are of this
 kind. JAX's own gradient of the loop forms the gradient of the kernel in every step and adds it up; here the gradients of
 all `u` are kept, and the kernel's is one product after the loop. Where the step sees the sum of input and `u`, one array
-holds the inputs, then in their places the sums or gates, then their gradients: 7.9 ms against 9.5 (LSTM, 80 steps, 80 units).
+holds the inputs, then in their places the sums or their tanh, then their gradients: 7.9 ms against 9.5 (LSTM, 80 steps, 80 units).
 """
 
 import functools
@@ -69,24 +69,25 @@ def masked_scan(step, inputs, mask, states, shown, written=(), *, zeros=False, k
     return last, outputs, states
 
 
-def recurrence(step, inputs, mask, states, kernel, bias, *, apart=False, gates=(), sequences=True):
+def recurrence(step, inputs, mask, states, kernel, bias, *, gates=1, apart=False, scales=(), sequences=True):
     """Run `step` over time.
 
     Args:
         step: a function `step(parts, valid, states) -> (states, output)` of arrays alone; it closes over no traced array.
-            `parts` is `joined(input, states[0] @ kernel, bias, apart)`.
+            `parts` is `joined(input, states[0] @ kernel, bias, apart)`, each as a list of its gates, (batch, units).
         inputs, mask: arrays with time first; the mask is bool, or None.
         states: a list of arrays; the first one is what the product sees.
         kernel, bias: of the product; bias may be None.
+        gates: the number of equal blocks that the product's columns consist of.
         apart: whether the step needs its input and the product apart.
-        gates: for each gate of a sum z, the s by which the step sees it as s tanh(s z) + 1 - s: 1/2 is the sigmoid, 1 tanh.
-            They are kept in the place of the sums, and no gradient computes them anew (an LSTM's epoch: 0.96 of the time).
+        scales: for each gate of a sum z, the s by which the step sees it as s tanh(s z) + 1 - s: 1/2 is the sigmoid, 1 tanh.
+            That tanh is kept in the place of the sums, and no gradient computes it anew (an LSTM's epoch: 0.96 of the time).
         sequences: whether the outputs of all steps are wanted.
 
     Returns: (states, outputs with time first or None).
     """
     run = _run if in_forward_mode() else _recurrence
-    return run(step, apart, gates, sequences, inputs, mask, states, kernel, bias)[:2]
+    return run(step, gates, apart, scales, sequences, inputs, mask, states, kernel, bias)[:2]
 
 
 def joined(x, u, bias, apart):
@@ -95,31 +96,50 @@ def joined(x, u, bias, apart):
     return (x, u) if apart else (x + u,)
 
 
-def _scales(gates, like):
-    return jnp.asarray(np.repeat(gates, like.shape[-1] // len(gates)), like.dtype)
+def _scales(scales, like):
+    return jnp.asarray(np.repeat(scales, like.shape[-1] // len(scales)), like.dtype)
 
 
-def _seen(parts, gates):
-    """What the step sees of its parts."""
-    if not gates:
-        return parts
-    s = _scales(gates, parts[0])
-    return (s * jnp.tanh(s * parts[0]) + (1 - s),)
+def _kept(parts, scales):
+    """What is kept of the parts."""
+    return (jnp.tanh(_scales(scales, parts[0]) * parts[0]),) if scales else parts
 
 
-def _of_sum(g, seen, gates):
-    """The gradient for the parts, of that for what the step has seen."""
-    if not gates:
-        return g
-    s = _scales(gates, seen[0])
-    return (g[0] * (s * s - jnp.square(seen[0] - (1 - s))),)
+def _seen(kept, scales):
+    """What the step sees of it."""
+    if not scales:
+        return kept
+    s = _scales(scales, kept[0])
+    return (s * kept[0] + (1 - s),)
 
 
-def _run(step, apart, gates, sequences, inputs, mask, states, kernel, bias, keep=False):
-    """The states and the outputs; if they are to be kept, also all seen (a sum in its input's place) and states."""
+def _blocks(part, gates):
+    return part.reshape(*part.shape[:-1], gates, -1)
+
+
+def _gates(parts, gates) -> list:
+    """Each part as a list of its gates.
+
+    Told so, their gradient is one kernel over (batch, gates, units); of a split XLA:CPU makes one for each and one more that
+    joins them: the loops of an LSTM are compiled in 0.9 of the time and take 0.9 of it.
+    """
+    return [[lax.index_in_dim(_blocks(part, gates), k, -2, False) for k in range(gates)] for part in parts]
+
+
+def _of_sum(g, kept, gates, scales):
+    """The gradient for the parts in blocks, of that for what the step has seen."""
+    g = [_blocks(x, gates) for x in g]
+    if scales:
+        squares = jnp.asarray(np.reshape(np.square(scales), (-1, 1)), g[0].dtype)
+        g = [g[0] * (squares * (1 - jnp.square(_blocks(kept[0], gates))))]
+    return g
+
+
+def _run(step, gates, apart, scales, sequences, inputs, mask, states, kernel, bias, keep=False):
+    """The states and the outputs; if they are to be kept, also what is kept of all parts (in their input's place) and states."""
     def advance(x, valid, u, bias, states):
-        parts = _seen(joined(x, u, bias, apart), gates)
-        return parts[-1], step(parts, valid, states)
+        kept = _kept(joined(x, u, bias, apart), scales)
+        return kept[-1], step(_gates(_seen(kept, scales), gates), valid, states)
 
     def body(t, carry):
         states, outputs, stacks, before = carry
@@ -148,33 +168,49 @@ def _put(stack, value, t):
     return lax.dynamic_update_index_in_dim(stack, value, t, 0, allow_negative_indices=False)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def _reads_first(step, *args) -> bool:
+    """Whether a step reads the first state other than by its product."""
+    jaxpr = jax.make_jaxpr(step)(*args).jaxpr
+    first = jaxpr.invars[-len(args[-1])]
+    return any(first is v for places in (jaxpr.outvars, *(e.invars for e in jaxpr.eqns)) for v in places)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3, 4))
 def _recurrence(*args):
     return _run(*args)[:2]
 
 
-def _forward(step, apart, gates, sequences, inputs, mask, states, kernel, bias):
-    states, outputs, *kept = _run(step, apart, gates, sequences, inputs, mask, states, kernel, bias, keep=True)
+def _forward(step, gates, apart, scales, sequences, inputs, mask, states, kernel, bias):
+    states, outputs, *kept = _run(step, gates, apart, scales, sequences, inputs, mask, states, kernel, bias, keep=True)
     return (states, outputs), (*kept, mask, kernel, bias)
 
 
-def _backward(step, apart, gates, sequences, kept, gradients):
+def _backward(step, gates, apart, scales, sequences, kept, gradients):
     stacks, before, mask, kernel, bias = kept
     after, outputs = gradients
     turned, steps = kernel.T, stacks[0].shape[0]
 
     def pull(t, stacks, mask, before, g, outputs):
         valid, parts, states = _row(mask, t), [_row(s, t) for s in stacks], [_row(b, t) for b in before]
-        (_, output), back = jax.vjp(lambda parts, states: step(parts, valid, states), parts, states)
-        g_parts, g = back((g, _row(outputs, t) if sequences else jnp.zeros_like(output)))
-        return _of_sum(g_parts, parts, gates), g
+        seen = _seen(parts, scales)
+        unread = 0 if _reads_first(step, _gates(seen, gates), valid, states) else 1
+
+        def again(seen, *read):
+            return step(_gates(seen, gates), valid, [*states[:unread], *read])
+
+        (_, output), back = jax.vjp(again, seen, *states[unread:])
+        g_seen, *g = back((g, _row(outputs, t) if sequences else jnp.zeros_like(output)))
+        return _of_sum(g_seen, parts, gates, scales), [None] * unread + g
 
     def body(i, carry):
         g, stacks = carry
         t = steps - 1 - i
         # With the rows' slices inside, which need no memory so.
-        g_parts, g = island(pull)(t, stacks, mask, before, g, outputs)
-        return [g[0] + g_parts[-1] @ turned, *g[1:]], [_put(s, g, t) for s, g in zip(stacks, g_parts)]
+        g_blocks, (first, *g) = island(pull)(t, stacks, mask, before, g, outputs)
+        g_parts = [g.reshape(s.shape[1:]) for g, s in zip(g_blocks, stacks)]
+        by_product = g_parts[-1] @ turned
+        first = by_product if first is None else first + by_product
+        return [first, *g], [_put(s, g, t) for s, g in zip(stacks, g_parts)]
 
     g_states, stacks = lax.fori_loop(0, steps, body, (list(after), list(stacks)))
     flat = stacks[-1].reshape(-1, kernel.shape[1])

@@ -37,8 +37,9 @@ def results_kept(yes: bool = True):
 def one_kernel(fn):
     """`fn`, a function of arrays with different results, which XLA:CPU computes in one kernel as far as it can.
 
-    Results that have the shape of the first argument go together: of large arrays those made of arithmetic, comparisons,
-    quotients and square roots; of small ones those that need neither of the last two. The others are computed after them.
+    Results that have the shape of the first argument go together: of large arrays, and of one number, those made of
+    arithmetic, comparisons, quotients and square roots; of others those that need neither of the last two. What is left
+    is computed after them.
     """
     def called(*args):
         if not _kept.get() or not on_cpu() or _together() is None:
@@ -55,7 +56,7 @@ def _evaluated(jaxpr, args, shape) -> list:
         if cheap.issuperset(_variables(equation.invars)) and _is_cheap(equation):
             cheap.update(equation.outvars)
     first = dict.fromkeys(v for v in _variables(jaxpr.outvars)
-                          if v in cheap and v.aval.shape == shape and v.aval.size > 1 and v.aval.dtype == jnp.float32)
+                          if v in cheap and v.aval.shape == shape != () and v.aval.size and v.aval.dtype == jnp.float32)
     if len(first) > 1:
         needed, before = set(first), []
         for equation in reversed(jaxpr.eqns):
@@ -74,7 +75,8 @@ def _evaluated(jaxpr, args, shape) -> list:
 def _is_cheap(equation) -> bool:
     """Whether XLA lets an operation join a kernel that writes several arrays; all of scalars may, since they come before it."""
     result, name = equation.outvars[0].aval, equation.primitive.name
-    return result.ndim == 0 or name in _CHEAP or name in _TOLD_CHEAPLY and result.size >= _LARGE and result.dtype == jnp.float32
+    told = result.dtype == jnp.float32 and (result.size >= _LARGE or result.size == 1)
+    return result.ndim == 0 or name in _CHEAP or told and name in _TOLD_CHEAPLY
 
 
 def _variables(places) -> list:

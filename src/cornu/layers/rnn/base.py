@@ -178,11 +178,11 @@ class RNN(Layer):
     def _fused(self, steps, states, mask):
         cell, (combine, kernel, bias) = self.cell, self.cell.fused()
         usual = cell.activation is activations.tanh and cell.recurrent_activation is activations.sigmoid
-        gates = cell.scales if usual and steps.dtype.itemsize > 2 else ()  # from tanh, 16 bits get no small sigmoid right
-        step = _Step(combine, cell.activation, None if gates else cell.recurrent_activation,
+        scales = cell.scales if usual and steps.dtype.itemsize > 2 else ()  # from tanh, 16 bits get no small sigmoid right
+        step = _Step(combine, cell.activation, None if scales else cell.recurrent_activation,
                      mask is not None and self.zero_output_for_mask)
-        states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, apart=self.cell.apart, gates=gates,
-                                     sequences=self.return_sequences or step.zeros)
+        states, outputs = recurrence(step, steps, mask, list(states), kernel, bias, gates=cell.gates, apart=cell.apart,
+                                     scales=scales, sequences=self.return_sequences or step.zeros)
         last = outputs[-1] if step.zeros else states[0]
         return last, jnp.moveaxis(outputs, 0, 1) if self.return_sequences else None, states
 

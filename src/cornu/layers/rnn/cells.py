@@ -21,7 +21,7 @@ from cornu.symbolic import dry
 class _Cell(Parted):
     """A built-in cell: an input kernel, a recurrent kernel and a bias, with the gates side by side on the last axis."""
 
-    gates = 1
+    gates, _channel_axis = 1, -1
     apart = False  # whether `combine` needs the input's part and the state's apart
 
     def __init__(self, *, units, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
@@ -92,14 +92,15 @@ class _Cell(Parted):
     def advance(self, z, states, masks=None):
         """One step from the input's part and the states: the output and the new states."""
         parts = joined(z, self._from_state(states[0], masks), self._bias_of(1), self.apart)
+        parts = [jnp.split(part, self.gates, self._channel_axis) for part in parts]
         new = self.combine(parts, states, self.activation, self.recurrent_activation)
         return new[0], new
 
-    recurrent_activation, scales = None, ()  # scales: the `gates` of `lowering.rnn.recurrence` for tanh and sigmoid
+    recurrent_activation, scales = None, ()  # scales: those of `lowering.rnn.recurrence` for tanh and sigmoid
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
-        """The new states from the old and from all parts, as one sum or `apart`; the first one is the output."""
+        """The new states from the old and from the gates of all parts, as one sum or `apart`; the first one is the output."""
         raise NotImplementedError
 
     def fused(self):
@@ -132,7 +133,8 @@ class SimpleRNNCell(_Cell):
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
-        return [activation(parts[0])]
+        (z,), = parts
+        return [activation(z)]
 
 
 class LSTMCell(_Cell):
@@ -169,8 +171,8 @@ class LSTMCell(_Cell):
             if self.use_bias else None
 
     @staticmethod
-    def combine(parts, states, activation, recurrent_activation, axis=-1):
-        i, f, g, o = jnp.split(parts[0], 4, axis=axis)
+    def combine(parts, states, activation, recurrent_activation):
+        (i, f, g, o), = parts
         if recurrent_activation:  # else the gates are made already
             i, f, g, o = recurrent_activation(i), recurrent_activation(f), activation(g), recurrent_activation(o)
         c = f * states[1] + i * g
@@ -229,7 +231,7 @@ class GRUCell(_Cell):
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
-        (x_gate, x_r, x_candidate), (u_gate, u_r, u_candidate) = (jnp.split(part, 3, axis=-1) for part in parts)
+        (x_gate, x_r, x_candidate), (u_gate, u_r, u_candidate) = parts
         gate, r = recurrent_activation(x_gate + u_gate), recurrent_activation(x_r + u_r)
         return [gate * states[0] + (1 - gate) * activation(x_candidate + r * u_candidate)]
 

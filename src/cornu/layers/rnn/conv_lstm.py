@@ -69,9 +69,6 @@ class ConvLSTMCell(LSTMCell):
 
         return self._gated(product, h, self.recurrent_kernel.value, masks, self._channel_axis)
 
-    def combine(self, parts, states, activation, recurrent_activation):
-        return LSTMCell.combine(parts, states, activation, recurrent_activation, self._channel_axis)
-
     def fused(self):
         return None
 
