@@ -4,7 +4,8 @@ The latter have a gradient written by hand. Each such step is `u = h @ kernel + 
 weights of the step's input, of `u`, and of the states: LSTM, GRU with reset_after and the plain recurrent cell are of this
 kind. JAX's own gradient of the loop forms the gradient of the kernel in every step and adds it up; here the gradients of
 all `u` are kept, and the kernel's is one product after the loop. Where the step sees the sum of input and `u`, one array
-holds the inputs, then in their places the sums or their tanh, then their gradients: 7.9 ms against 9.5 (LSTM, 80 steps, 80 units).
+holds the inputs, then in their places the sums or their tanh, then their gradients: 7.9 ms against 9.5 (LSTM, 80 steps of
+80 units).
 """
 
 import functools
@@ -120,8 +121,8 @@ def _blocks(part, gates):
 def _gates(parts, gates) -> list:
     """Each part as a list of its gates.
 
-    Told so, their gradient is one kernel over (batch, gates, units); of a split XLA:CPU makes one for each and one more that
-    joins them: the loops of an LSTM are compiled in 0.9 of the time and take 0.9 of it.
+    Told so, their gradient is one kernel over (batch, gates, units); of a split XLA:CPU makes one for each and one more
+    that joins them: the loops of an LSTM are compiled in 0.9 of the time and take 0.9 of it.
     """
     return [[lax.index_in_dim(_blocks(part, gates), k, -2, False) for k in range(gates)] for part in parts]
 
@@ -136,7 +137,7 @@ def _of_sum(g, kept, gates, scales):
 
 
 def _run(step, gates, apart, scales, sequences, inputs, mask, states, kernel, bias, keep=False):
-    """The states and the outputs; if they are to be kept, also what is kept of all parts (in their input's place) and states."""
+    """The states and the outputs; if they are to be kept, also all states, and what is kept of the parts in the inputs' place."""
     def advance(x, valid, u, bias, states):
         kept = _kept(joined(x, u, bias, apart), scales)
         return kept[-1], step(_gates(_seen(kept, scales), gates), valid, states)
