@@ -275,10 +275,12 @@ def test_options_that_xla_does_not_know_are_left_out(monkeypatch):
 
 
 def test_options_of_the_map_reach_xla(tmp_path):
-    options = {"xla_cpu_disable_tiled_emitter": True, "xla_cpu_prefer_vector_width": 128, "xla_dump_to": str(tmp_path)}
+    options = {"xla_cpu_disable_tiled_emitter": True, "--unroll-full-max-count=8": True, "xla_cpu_prefer_vector_width": 128,
+               "xla_dump_to": str(tmp_path)}
     assert jax.jit(lambda x: x.T + 1).lower(normal(3, 5)).compile(options)(normal(3, 5)).shape == (5, 3)
     told = next(tmp_path.glob("*debug_options")).read_text()
-    assert 'key: "xla_cpu_disable_tiled_emitter"' in told and "xla_cpu_prefer_vector_width: 128" in told
+    for line in ('key: "xla_cpu_disable_tiled_emitter"', 'key: "--unroll-full-max-count=8"', "xla_cpu_prefer_vector_width: 128"):
+        assert line in told
 
 
 def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
@@ -287,6 +289,16 @@ def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
     assert tiled(jnp.transpose, 1024, 1024) and not tiled(jnp.transpose, 128, 64)
     monkeypatch.delattr("jax._src.compiler.get_compile_options")
     assert not backend_options.take_backend_options({"xla_cpu_disable_tiled_emitter": True})
+
+
+def test_long_loops_are_not_written_out_where_loops_run_over_time(monkeypatch):
+    def told(loops):
+        turn = lambda x: jax.lax.fori_loop(0, 3, lambda _, x: x * 2, x)
+        program = jax.make_jaxpr(lambda x: [turn(x) for _ in range(loops)])(1.0)
+        return "--unroll-full-max-count=8" in lowering.options_for(program.jaxpr)
+    assert told(2) and not told(1)
+    monkeypatch.setattr(lowering.platform, "_KNOWN_VERSIONS", ())  # of another XLA, whose LLVM may not know it
+    assert not told(2)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")

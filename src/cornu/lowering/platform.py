@@ -133,7 +133,7 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
         options |= _IN_PLACE
         if not any(e.primitive.name == "transpose" and e.outvars[0].aval.size >= _LARGE_TRANSPOSE for e in equations):
             options |= _PLAIN_KERNELS
-        if any(e.primitive.name in ("while", "scan") for e in equations):
+        if sum(e.primitive.name in ("while", "scan") for e in equations) > 1:  # one may be that over several steps
             options |= _LOOPS_STAY
     if rare:
         options |= _RARE_OPTIONS
