@@ -116,6 +116,8 @@ def test_under_mixed_precision():
     (lambda: MultiHeadAttention(2, 3)(Q, V, V[:, :2]), "value and key must have the same shape"),
     (lambda: MultiHeadAttention(2, 3)(Q[0], V[0]), r"of shape \(batch, length, dim\)"),
     (lambda: GroupQueryAttention(4, 5, 2), "num_query_heads must be divisible"),
+    (lambda: MultiHeadAttention(2, 3)(Q, Q, attention_mask=np.ones((1, 1, 99), bool)), "a mask of shape .*99"),
+    (lambda: cornu.ops.dot_product_attention(*np.ones((2, 2, 6, 2, 4)), np.ones((2, 5, 2, 4))), "must agree in batch, length"),
 ])
 def test_errors_say_what_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):

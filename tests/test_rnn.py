@@ -162,6 +162,12 @@ def test_a_mask_from_an_embedding_reaches_through_recurrent_layers():
 
 
 @every_layer
+def test_a_mask_of_other_steps_is_refused(layer_class):
+    with pytest.raises(ValueError, match=r"a mask of shape \(2, 5\) does not fit the data, which need one of shape \(2, 6\)"):
+        layer_class(4)(X, mask=np.ones((2, 5), bool))
+
+
+@every_layer
 def test_initial_states(layer_class):
     layer = layer_class(4, return_state=True)
     _, *states = layer(X[:, :3])

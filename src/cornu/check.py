@@ -54,6 +54,15 @@ def int_tuple(argument: str, value, rank: int, owner: str = "", zero: bool = Fal
     return values
 
 
+def mask(given, shape: tuple, owner: str):
+    """Return a mask, or None, that can be broadcast to the shape, else raise ValueError."""
+    sizes = [] if given is None else zip(given.shape[::-1], shape[::-1])
+    if any(m not in (1, n) for m, n in sizes if isinstance(m, int) and isinstance(n, int)):
+        raise ValueError(f"{owner}: a mask of shape {tuple(given.shape)} does not fit the data, which need one of shape "
+                         f"{shape}.")
+    return given
+
+
 def missing_package(package: str, extra: str | None, why: str) -> ImportError:
     """The one line that says what to install for an optional feature."""
     how = f'pip install "cornu[{extra}]"' if extra else f"pip install {package}"

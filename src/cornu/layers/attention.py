@@ -193,6 +193,7 @@ class _HeadAttention(Parted):
 
     def _attend(self, query, key, value, mask, causal, training, with_scores):
         """Attention of (batch, queries, heads, size) over (batch, keys, key_heads, size): the result, the scores."""
+        check.mask(mask, (*query.shape[:3:2], query.shape[1], key.shape[1]), called(self))
         if not with_scores and not (training and self.dropout > 0) and query.shape[-1] == value.shape[-1]:
             if mask is not None:
                 mask = jnp.broadcast_to(mask, (*mask.shape[:2], query.shape[1], key.shape[1]))

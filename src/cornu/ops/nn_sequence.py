@@ -163,6 +163,10 @@ def dot_product_attention(query, key, value, bias=None, mask=None, scale=None, i
     if not query.ndim == key.ndim == value.ndim == 4:
         raise ValueError("dot_product_attention takes tensors of 4 axes (batch, length, heads, depth). Received "
                          f"shapes: query {query.shape}, key {key.shape}, value {value.shape}")
+    pairs = zip((*key.shape[:3], query.shape[0], query.shape[3]), (*value.shape[:3], key.shape[0], key.shape[3]))
+    if any(m != n for m, n in pairs if isinstance(m, int) and isinstance(n, int)):
+        raise ValueError("dot_product_attention: key and value must agree in batch, length and heads, query and key in batch "
+                         f"and depth. Received shapes: query {query.shape}, key {key.shape}, value {value.shape}")
     dtype = jnp.result_type(query, key, value)
     query, key, value = (x.astype(dtype) for x in (query, key, value))
     bias, mask = (None if x is None else tensor(x) for x in (bias, mask))

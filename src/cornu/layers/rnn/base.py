@@ -8,7 +8,7 @@ from typing import Callable
 import jax
 import jax.numpy as jnp
 
-from cornu import activations, tree
+from cornu import activations, check, tree
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
@@ -109,6 +109,7 @@ class RNN(Layer):
         mask = None if mask is None else tree.flatten(mask)[0]
         if mask is not None and mask.ndim == 3:
             mask = mask[..., 0]
+        check.mask(mask, sequences.shape[:2], called(self))
         last, outputs, states = self.inner_loop(sequences, states, mask, training=bool(training))
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), jax.tree.leaves(states)):
