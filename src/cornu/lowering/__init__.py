@@ -1,6 +1,6 @@
 """How an operation is told to XLA on each platform: pure functions of arrays, each choice with its measured reason."""
 
-from cornu.lowering.attention import keys_first_attention
+from cornu.lowering.attention import keys_first_attention, with_order
 from cornu.lowering.classes import is_largest, max_classes, softmax, sum_classes
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from cornu.lowering.dispatch import steps_at_once

@@ -20,6 +20,12 @@ _MANY_SCORES = 1 << 18
 _FIRST_QUERIES, _MANY_QUERIES = 0.618, 64
 
 
+def with_order(mask, queries: int, keys: int):
+    """The mask, of (..., queries, keys) or None, where a query also sees no keys after its own place."""
+    order = jnp.tri(queries, keys, dtype=bool)
+    return order if mask is None else mask & order
+
+
 def _turned(x):
     return x.swapaxes(-1, -2)
 
@@ -45,13 +51,12 @@ def _divided(query, key, value, mask, causal) -> list:
     """What is attended apart: queries, keys, values and their mask."""
     queries, keys = query.shape[2], key.shape[2]
     many = at_least(query.size // query.shape[3] * keys, _MANY_SCORES)
-    order = jnp.tri(queries, keys, dtype=bool) if causal else None
-    if causal and mask is None and queries == keys and many and queries >= _MANY_QUERIES:
-        cut = round(queries * _FIRST_QUERIES / 8) * 8
-        return [(query[:, :, :cut], key[:, :, :cut], value[:, :, :cut], order[:cut, :cut]),
-                (query[:, :, cut:], key, value, order[cut:])]
     if causal:
-        mask = order if mask is None else mask & order
+        alone, mask = mask is None, with_order(mask, queries, keys)
+        if alone and queries == keys and many and queries >= _MANY_QUERIES:
+            cut = round(queries * _FIRST_QUERIES / 8) * 8
+            return [(query[:, :, :cut], key[:, :, :cut], value[:, :, :cut], mask[:cut, :cut]),
+                    (query[:, :, cut:], key, value, mask[cut:])]
     parts = 2 if many and len(query) > 1 else 1
     masks = jnp.array_split(mask, parts) if mask is not None and mask.ndim == 4 and len(mask) > 1 else [mask] * parts
     return list(zip(*(jnp.array_split(x, parts) for x in (query, key, value)), masks))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from cornu import check
 from cornu.config import is_flash_attention_enabled
-from cornu.lowering import keys_first_attention, on_cpu
+from cornu.lowering import keys_first_attention, on_cpu, with_order
 from cornu.ops.kit import inexact, public, tensor
 from cornu.symbolic import op
 
@@ -198,18 +198,10 @@ def _capped_attention(query, key, value, bias, mask, scale, is_causal, cap):
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type="float32") * scale
     logits = cap * jnp.tanh((logits if bias is None else logits + bias) / cap)
-    mask = _with_order(mask, logits, is_causal)
+    mask = with_order(mask, *logits.shape[-2:]) if is_causal else mask
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
     return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(logits).astype(value.dtype), value)
-
-
-def _with_order(mask, logits, causal):
-    """The mask of (..., queries, keys) logits where a causal query also sees no later keys."""
-    if not causal:
-        return mask
-    order = jnp.tri(*logits.shape[-2:], dtype=bool)
-    return order if mask is None else mask & order
 
 
 def attention_mask_of(queries, keys, query_mask, value_mask, key_mask, window):
@@ -236,7 +228,7 @@ def scored_attention(query, key, value, mask, causal, drop):
     if repeats > 1:
         key, value = jnp.repeat(key, repeats, 2), jnp.repeat(value, repeats, 2)
     logits = jnp.einsum("bqhd,bkhd->bhqk", query * query.shape[-1] ** -0.5, key)
-    mask = _with_order(mask, logits, causal)
+    mask = with_order(mask, *logits.shape[-2:]) if causal else mask
     if mask is not None:
         logits = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
     scores = jax.nn.softmax(logits, axis=-1)

@@ -72,12 +72,12 @@ class _Cell(Parted):
     def _product(self, x, kernel):
         return product(x, kernel)
 
-    def _gated(self, product, x, kernel, masks, axis=-1):
+    def _gated(self, product, x, kernel, masks):
         """The product under dropout: of the masked values, gate by gate where every gate has its own mask."""
         if not isinstance(masks, list):
             return product(x if masks is None else x * masks, kernel)
         kernels = jnp.split(kernel, self.gates, axis=-1)
-        return jnp.concatenate([product(x * m, k) for m, k in zip(masks, kernels)], axis=axis)
+        return jnp.concatenate([product(x * m, k) for m, k in zip(masks, kernels)], self._channel_axis)
 
     def project(self, x, masks=None):
         """What the input gives to every gate, without the bias; the input may have leading axes, such as time."""

@@ -57,9 +57,6 @@ class ConvLSTMCell(LSTMCell):
         y = conv(folded, kernel, self.strides, self.padding, self.dilation_rate, data_format=self.data_format)
         return y.reshape((*x.shape[:-1 - self.rank], *y.shape[1:]))
 
-    def project(self, x, masks=None):
-        return self._gated(self._product, x, self.kernel.value, masks, self._channel_axis)
-
     def _bias_of(self, row):
         return None if self.bias is None else self.bias.value.reshape((-1,) + (1,) * (-1 - self._channel_axis))
 
@@ -67,7 +64,7 @@ class ConvLSTMCell(LSTMCell):
         def product(h, kernel):
             return conv(h, kernel, padding="same", data_format=self.data_format)
 
-        return self._gated(product, h, self.recurrent_kernel.value, masks, self._channel_axis)
+        return self._gated(product, h, self.recurrent_kernel.value, masks)
 
     def fused(self):
         return None
