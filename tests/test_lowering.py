@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cornu import functional, layers, lowering, ops
-from cornu.lowering import backend_options, platform
+from cornu.lowering import backend_options, platform, reduction
 
 RNG = np.random.default_rng(0)
 
@@ -178,6 +178,23 @@ def test_sum_leading_and_bias():
     agree(lambda x: lowering.sum_leading(x), normal(3, 4, 5, 6))
 
 
+@pytest.mark.parametrize("size", [1, 8, 9, 31, 32, 64, 127, 169, 256, 21632])
+@pytest.mark.parametrize("axis, before, after", [(0, (), (7,)), (1, (12,), (5, 16)), (2, (3, 2), (40,))])
+def test_sums_and_largest_across(size, axis, before, after):
+    x, y = (np.asarray(normal(*before, size, *after)) for _ in range(2))
+    one = y.take([0], axis)
+    total = reduction.across(lambda x, y, one: x * y - one, axis, x, y, one)
+    np.testing.assert_allclose(total, np.sum(np.float64(x) * y - one, axis, keepdims=True), 1e-5, 2e-6 * size)
+    largest = reduction.across(lambda x, one: jnp.where(x > 0.5, one, x), axis, x, one, two=jnp.maximum)
+    np.testing.assert_array_equal(largest, np.max(np.where(x > 0.5, one, x), axis, keepdims=True))
+
+
+@pytest.mark.parametrize("shape", [(4, 28, 4, 40), (3, 13, 13, 32), (2, 31, 211), (70, 7, 5, 3, 8)])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_channel_means(shape, keepdims):
+    agree(lambda x: reduction.channel_means(x, tuple(range(1, x.ndim - 1)), keepdims), normal(*shape))
+
+
 def test_moments_and_affine():
     def normalized(x, scale, shift):
         mean, variance = lowering.moments(x)
@@ -291,14 +308,14 @@ def test_options_of_the_map_are_told_where_they_can_be(monkeypatch):
     assert not backend_options.take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 
 
-def test_long_loops_are_not_written_out_where_loops_run_over_time(monkeypatch):
-    def told(loops):
-        turn = lambda x: jax.lax.fori_loop(0, 3, lambda _, x: x * 2, x)
-        program = jax.make_jaxpr(lambda x: [turn(x) for _ in range(loops)])(1.0)
+def test_long_loops_are_written_out_only_where_a_sum_needs_it(monkeypatch):
+    def kept(shape, axes):
+        program = jax.make_jaxpr(lambda x: jax.jit(jnp.sum, static_argnums=1)(x, axes))(jnp.zeros(shape))
         return "--unroll-full-max-count=8" in lowering.options_for(program.jaxpr)
-    assert told(2) and not told(1)
+    assert kept((512, 512), (1,)) and kept((8, 32, 512), (0,)) and kept((32, 512), (0,)) and kept((64, 64, 64), (1, 2))
+    assert not kept((512, 512), (0,)) and not kept((4, 4, 64, 512), (0, 1))
     monkeypatch.setattr(lowering.platform, "_KNOWN_VERSIONS", ())  # of another XLA, whose LLVM may not know it
-    assert not told(2)
+    assert not kept((512, 512), (1,))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from cornu import check
 from cornu.layers.spatial import Spatial, check_window
 from cornu.lowering.pooling import average_pool, max_pool
+from cornu.lowering.reduction import channel_means
 from cornu.ops.nn_convolution import adaptive_average_pool, adaptive_max_pool
 
 
@@ -87,7 +88,7 @@ class _GlobalMaxPooling(_GlobalPooling):
 
 
 class _GlobalAveragePooling(_GlobalPooling):
-    _reduce = staticmethod(jnp.mean)
+    _reduce = staticmethod(channel_means)
 
 
 class GlobalMaxPooling1D(_GlobalMaxPooling):

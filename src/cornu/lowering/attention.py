@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu.lowering.platform import at_least
+from cornu.lowering.reduction import across
 
 _UNSEEN = -0.7 * float(jnp.finfo(jnp.float32).max)  # as jax.nn has it: a query that sees nothing sees all keys alike
 
@@ -68,10 +69,12 @@ def _by_queries(kept: list, whole) -> bool:
 
 def _part(query, key, value, mask):
     scores = key @ _turned(query)
+    seen, arrays = (lambda scores: scores), [scores]
     if mask is not None:
-        scores = jnp.where(_turned(mask), scores, _UNSEEN)
-    weights = jnp.exp(scores - jnp.max(scores, -2, keepdims=True))
-    inverse = 1 / jnp.sum(weights, -2, keepdims=True)
+        seen = lambda scores, mask: jnp.where(mask, scores, _UNSEEN)
+        arrays.append(_turned(mask.reshape((1,) * (4 - mask.ndim) + mask.shape)))
+    weights = jnp.exp(seen(*arrays) - across(seen, 2, *arrays, two=jnp.maximum))
+    inverse = 1 / across(lambda x: x, 2, weights)
     return query, key, value, weights, inverse, (_turned(value) @ weights) * inverse  # (batch, heads, size, queries)
 
 
@@ -93,7 +96,7 @@ def _backward(causal, kept, gradient):
 def _part_backward(query, key, value, weights, inverse, output, gradient):
     gradient = gradient * inverse
     of_value = weights @ _turned(gradient)
-    towards = jnp.sum(gradient * output, -2, keepdims=True)
+    towards = across(jnp.multiply, 2, gradient, output)
     of_scores = weights * (value @ gradient - towards)
     return _turned(key) @ of_scores, of_scores @ query, of_value
 

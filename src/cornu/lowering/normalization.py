@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from cornu.lowering.platform import island, materialized, on_cpu
-from cornu.lowering.reduction import partly_summed, sum_leading, sum_rows
+from cornu.lowering.reduction import across, sum_leading, sum_rows
 
 
 def special(*arrays) -> bool:
@@ -22,7 +22,7 @@ def _mean(term, *arrays):
 
 def _both(term):
     """`term(*arrays, first)` for a first that is True and False, side by side: two sums from one pass over memory."""
-    return lambda *arrays: term(*arrays, jnp.arange(2)[:, None] == 0)
+    return lambda *arrays: term(*(a[..., None, :] for a in arrays), jnp.arange(2)[:, None] == 0)
 
 
 def _away(x, start, first):
@@ -32,7 +32,7 @@ def _away(x, start, first):
 
 def _two_means(term, *arrays):
     """The means along each row of `_both` of a term."""
-    means = _mean(_both(term), *(a[:, None] for a in arrays))
+    means = _mean(_both(term), *arrays)
     return means[:, 0], means[:, 1]
 
 
@@ -85,9 +85,8 @@ def _group_norm(x, gamma, beta, groups, epsilon):
 
 def _two_over_places(term, *arrays):
     """The sums over all places (axis 1) of `_both` of a term."""
-    # An island, else XLA sums over two axes of an image, which it does not vectorize.
-    sums = island(lambda x: jnp.sum(x, 1))(partly_summed(_both(term), 1, *(a[:, :, None] for a in arrays)))
-    return sums[:, 0], sums[:, 1]
+    sums = across(_both(term), 1, *arrays)
+    return sums[:, 0, 0], sums[:, 0, 1]
 
 
 def _over_groups(sums, groups):
@@ -122,7 +121,7 @@ def _group_backward(groups, epsilon, kept, g):
         slope = inverse * inverse * towards
         return inverse * gamma, slope, mean * slope - inverse * mid, jnp.sum(along, 0), jnp.sum(total, 0)
 
-    total, along = _two_over_places(lambda g, x, first: g * jnp.where(first, 1, x - mean[:, None, None]), g, x)
+    total, along = _two_over_places(lambda g, x, mean, first: g * jnp.where(first, 1, x - mean), g, x, mean[:, None])
     of_g, of_x, rest, *others = factors(total, along, mean, inverse, gamma)
     return g * of_g[:, None] - x * of_x[:, None] + rest[:, None], *others
 

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -107,10 +108,9 @@ _IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
 _LARGE_TRANSPOSE = 1 << 19  # numbers
 _PLAIN_KERNELS = take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 
-# LLVM writes out a loop over a batch of 32 sigmoids as 32 of them, a fifth of what it compiles of an LSTM's step: without such
-# loops that is compiled in 0.9 of the time, a GRU's in 0.75. Sums over so many images or rows are vectorized by them only, so
-# this is for programs whose time goes into loops over time.
-_LOOPS_STAY = take_backend_options({"--unroll-full-max-count=8": True})
+# LLVM writes out loops of up to a hundred turns, a fifth of what it compiles of a ResNet-20's, a GPT's or an LSTM's step: without
+# long ones that is compiled in 0.8 to 0.9 of the time. Sums over so many that do not lie side by side are vectorized by them only.
+_LOOPS_STAY, _MANY_ACROSS = take_backend_options({"--unroll-full-max-count=8": True}), 1 << 16  # numbers
 
 # A program that runs once among hundreds of others: of a perceptron's training step compiled in 0.08 s instead of 0.37, of a
 # ResNet-20's in 1.1 instead of 2.1, which then take 1 to 4 times as long to run.
@@ -133,11 +133,18 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
         options |= _IN_PLACE
         if not any(e.primitive.name == "transpose" and e.outvars[0].aval.size >= _LARGE_TRANSPOSE for e in equations):
             options |= _PLAIN_KERNELS
-        if sum(e.primitive.name in ("while", "scan") for e in equations) > 1:  # one may be that over several steps
-            options |= _LOOPS_STAY
+    if not any(_goes_across(e) for e in equations):
+        options |= _LOOPS_STAY
     if rare:
         options |= _RARE_OPTIONS
     return _known(options)
+
+
+def _goes_across(equation) -> bool:
+    """Whether a reduction brings more than eight numbers together that do not lie side by side, for many results."""
+    axes, shape = equation.params.get("axes", ()), equation.invars and getattr(equation.invars[0].aval, "shape", ())
+    return (equation.primitive.name.startswith("reduce_") and len(shape) - 1 not in axes
+            and math.prod(shape) >= _MANY_ACROSS and math.prod(shape[a] for a in axes) > 8)
 
 
 def _columns(equations):
@@ -192,17 +199,25 @@ def island(fn):
     def called(*args):
         if not on_cpu():
             return fn(*args)
-        with _not_inlined():
+        with _inlined("false"):
             return jax.jit(fn)(*args)
     return called
 
 
-def _not_inlined():
+def whole(fn):
+    """`fn` for an island, and of it all that `fn` calls, such as `jnp.where`: else each of those is an island too."""
+    def called(*args):
+        with _inlined(None):
+            return fn(*args)
+    return called
+
+
+def _inlined(value):
     try:
         from jax.experimental.xla_metadata import set_xla_metadata
     except ImportError:
         return contextlib.nullcontext()
-    return set_xla_metadata(inlineable="false")
+    return set_xla_metadata(inlineable=value)
 
 
 @island

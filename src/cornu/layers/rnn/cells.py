@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from cornu import activations, check, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
-from cornu.lowering import product
+from cornu.lowering import bias_add, product
 from cornu.lowering.rnn import joined
 from cornu.random import SeedGenerator, dropout
 from cornu.symbolic import dry
@@ -212,7 +212,7 @@ class GRUCell(_Cell):
 
     def project(self, x, masks=None):
         z, bias = super().project(x, masks), self._bias_of(0)
-        return z if bias is None else z + bias
+        return z if bias is None else bias_add(z, bias)
 
     def _bias_of(self, row):
         """The input's bias (0), and with reset_after the recurrent one (1)."""
