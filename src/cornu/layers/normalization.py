@@ -13,7 +13,7 @@ from cornu.input_spec import InputSpec
 from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
-from cornu.lowering import affine, bias_add, group_norm, moments, row_norm, special
+from cornu.lowering import affine, group_norm, moments, row_norm, special
 
 
 def _wide(x):
@@ -218,7 +218,7 @@ class LayerNormalization(_Normalization):
         axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
         shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
         if axes == (x.ndim - 1,) and self.gamma is not None and self.beta is not None and special(x, self.gamma.value):
-            return bias_add(row_norm(x, self.gamma.value, self.epsilon), self.beta.value).astype(inputs.dtype)
+            return row_norm(x, self.gamma.value, self.beta.value, self.epsilon).astype(inputs.dtype)
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
         mean = 0.0 if self.rms_scaling else mean
         return self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape).astype(inputs.dtype)
@@ -300,7 +300,7 @@ class RMSNormalization(Layer):
         axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
         scale = self.scale.value.reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
         if axes == (x.ndim - 1,) and special(wide, self.scale.value):
-            return row_norm(wide, self.scale.value, self.epsilon, centred=False).astype(x.dtype)
+            return row_norm(wide, self.scale.value, None, self.epsilon).astype(x.dtype)
         inverse = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axes, keepdims=True) + self.epsilon)
         return (wide * (inverse * scale)).astype(x.dtype)
 

@@ -36,46 +36,49 @@ def _two_means(term, *arrays):
     return means[:, 0], means[:, 1]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _row_norm(x, gamma, epsilon, centred):
-    return _row_forward(x, gamma, epsilon, centred)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _row_norm(x, gamma, beta, epsilon):
+    return _row_forward(x, gamma, beta, epsilon)[0]
 
 
-def _row_forward(x, gamma, epsilon, centred):
+def _row_forward(x, gamma, beta, epsilon):
     x = materialized(x)  # else what made it is computed in each loop anew: a GPT's first, middle and last layers need their own
-    if centred:  # from where the row starts, which is in it: n numbers cost n units of the variance's last place at worst
+    if beta is not None:  # from where the row starts, which is in it: n numbers cost n units of the variance's last place at worst
         start = x[:, :1]
         away, squares = _two_means(_away, x, start)
         mean, variance = start + away, jnp.maximum(squares - away * away, 0)
     else:
         mean, variance = jnp.zeros_like(x[:, :1]), _mean(lambda x: x * x, x)
     inverse = lax.rsqrt(variance + epsilon)
-    return (x - mean) * inverse * gamma, (x, mean, inverse, gamma)
+    y = (x - mean) * inverse * gamma
+    return y if beta is None else y + beta, (x, mean, inverse, gamma, beta)
 
 
-def _row_backward(epsilon, centred, kept, g):
-    x, mean, inverse, gamma = kept
-    if centred:
+def _row_backward(epsilon, kept, g):
+    x, mean, inverse, gamma, beta = kept
+    if beta is not None:
         towards, along = _two_means(lambda g, x, mean, gamma, first: g * gamma * jnp.where(first, x - mean, 1),
                                     g, x, mean, gamma[None])
+        of_gamma, of_beta = across(_both(lambda g, x, mean, inverse, first: g * jnp.where(first, (x - mean) * inverse, 1)),
+                                   0, g, x, mean, inverse)[0]
     else:
         towards, along = _mean(lambda g, x, gamma: g * gamma * x, g, x, gamma[None]), mean
+        of_gamma, of_beta = sum_leading(g, x, inverse, term=lambda g, x, inverse: g * x * inverse), None
     slope, rest = island(lambda t, a, i: (t * i ** 3, a * i))(towards, along, inverse)  # else computed for each element
-    of_gamma = sum_leading(g, x, mean, inverse, term=lambda g, x, mean, inverse: g * (x - mean) * inverse)
-    return g * gamma * inverse - (x - mean) * slope - rest, of_gamma
+    return g * gamma * inverse - (x - mean) * slope - rest, of_gamma, of_beta
 
 
 _row_norm.defvjp(_row_forward, _row_backward)
-_row_norm = jax.jit(_row_norm, static_argnums=(2, 3))  # one trace for all layers of one shape
+_row_norm = jax.jit(_row_norm, static_argnums=3)  # one trace for all layers of one shape
 
 
-def row_norm(x, gamma, epsilon: float, centred: bool = True):
-    """`gamma (x - mean) / sqrt(variance + epsilon)` over the last axis; where it is not `centred`, of mean 0.
+def row_norm(x, gamma, beta, epsilon: float):
+    """`gamma (x - mean) / sqrt(variance + epsilon) + beta` over the last axis; with no beta, of mean 0 (RMS normalization).
 
     XLA:CPU does not vectorize a sum along a row; parts of it added up, and the last of them as a product with ones, are
-    (4096 x 256 with all gradients: 0.63 ms, where jnp's mean and var take 1.9; not centred 0.5, not 1.9).
+    (4096 x 256 with all gradients: 0.63 ms, where jnp's mean and var take 1.9; of mean 0 0.5, not 1.9).
     """
-    return _row_norm(x.reshape(-1, x.shape[-1]), gamma, epsilon, centred).reshape(x.shape)
+    return _row_norm(x.reshape(-1, x.shape[-1]), gamma, beta, epsilon).reshape(x.shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
