@@ -16,12 +16,17 @@ def model(units):
     return made
 
 
+def say(word):
+    """A line that is written whole or not at all: `print` may be killed before the line's end where nothing is buffered."""
+    os.write(sys.stdout.fileno(), f"{word}\n".encode())
+
+
 def save_for_ever(path):
     models = [model(units) for units in (1000, 1400)]
     models[0].save(path)
     while True:
         for one in reversed(models):
-            print(os.getpid(), flush=True)
+            say(os.getpid())
             one.save(path)
 
 
@@ -30,4 +35,4 @@ if __name__ == "__main__":
         if not (child := os.fork()):
             save_for_ever(line.rstrip("\n"))
         os.waitpid(child, 0)
-        print("dead", flush=True)
+        say("dead")
