@@ -178,7 +178,7 @@ def test_sum_leading_and_bias():
     agree(lambda x: lowering.sum_leading(x), normal(3, 4, 5, 6))
 
 
-@pytest.mark.parametrize("size", [1, 8, 9, 31, 32, 64, 127, 169, 256, 21632])
+@pytest.mark.parametrize("size", [1, 9, 127, 256, 21632])
 @pytest.mark.parametrize("axis, before, after", [(0, (), (7,)), (1, (12,), (5, 16)), (2, (3, 2), (40,))])
 def test_sums_and_largest_across(size, axis, before, after):
     x, y = (np.asarray(normal(*before, size, *after)) for _ in range(2))
