@@ -110,7 +110,8 @@ _PLAIN_KERNELS = take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 
 # LLVM writes out loops of up to a hundred turns, a fifth of what it compiles of a ResNet-20's, a GPT's or an LSTM's step: without
 # long ones that is compiled in 0.8 to 0.9 of the time. Sums over so many that do not lie side by side are vectorized by them only.
-_LOOPS_STAY, _MANY_ACROSS = take_backend_options({"--unroll-full-max-count=8": True}), 1 << 16  # numbers
+_MANY_ACROSS = 1 << 16  # numbers
+_LOOPS_STAY = take_backend_options({"--unroll-full-max-count=8": True})
 
 # A program that runs once among hundreds of others: of a perceptron's training step compiled in 0.08 s instead of 0.37, of a
 # ResNet-20's in 1.1 instead of 2.1, which then take 1 to 4 times as long to run.
@@ -142,9 +143,10 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
 
 def _goes_across(equation) -> bool:
     """Whether a reduction brings more than eight numbers together that do not lie side by side, for many results."""
-    axes, shape = equation.params.get("axes", ()), equation.invars and getattr(equation.invars[0].aval, "shape", ())
-    return (equation.primitive.name.startswith("reduce_") and len(shape) - 1 not in axes
-            and math.prod(shape) >= _MANY_ACROSS and math.prod(shape[a] for a in axes) > 8)
+    if not equation.primitive.name.startswith("reduce_") or "axes" not in equation.params:
+        return False
+    axes, shape = equation.params["axes"], equation.invars[0].aval.shape
+    return len(shape) - 1 not in axes and math.prod(shape) >= _MANY_ACROSS and math.prod(shape[a] for a in axes) > 8
 
 
 def _columns(equations):
