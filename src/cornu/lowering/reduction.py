@@ -13,9 +13,13 @@ _FEW, _STAGE = 8, 10_000  # numbers that one loop brings together; numbers from 
 _WHOLE = {jnp.add: jnp.sum, jnp.maximum: jnp.max}
 
 
-def divisor(size: int, most: int) -> int:
-    """The largest that is at most as large."""
+def _divisor(size: int, most: int) -> int:
     return next(n for n in range(most, 0, -1) if size % n == 0)
+
+
+def at_once(size: int) -> int:
+    """How many numbers along an axis of a size `folded` adds up in a loop that is written out."""
+    return _divisor(size, _FEW)
 
 
 def folded(term, axis, *arrays, two=jnp.add):
@@ -29,8 +33,8 @@ def folded(term, axis, *arrays, two=jnp.add):
     8, by LLVM. Parts that XLA writes out are loads of their own, so they are fewer for several arrays.
     """
     size = max(a.shape[axis] for a in arrays)
-    few = divisor(size, _FEW)
-    parts = divisor(size // few, max(4 // len(arrays), 1))
+    few = at_once(size)
+    parts = _divisor(size // few, max(4 // len(arrays), 1))
 
     def cut(a):
         many = (few, parts, size // few // parts) if a.shape[axis] > 1 else (1, 1, 1)
@@ -47,7 +51,7 @@ def across(term, axis, *arrays, two=jnp.add):
     """
     while any(at_least(a.size, _STAGE) for a in arrays):
         before = max(a.shape[axis] for a in arrays)
-        if before <= _FEW or divisor(before, _FEW) == 1:
+        if before <= _FEW or at_once(before) == 1:
             break
         stage = functools.partial(folded, term, axis, two=two)
         arrays = [island(whole(stage))(*arrays)]  # else XLA makes one sum of all again
