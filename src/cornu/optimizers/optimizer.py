@@ -332,8 +332,7 @@ class Optimizer(Configurable):
             # the cache must not outlive the optimizer's present settings.
             rule = self._rule
             if any(isinstance(g, jax.core.Tracer) for g in grads):
-                ours = type(self).update.__module__.startswith("cornu.")  # whose results are never the same array twice
-                rule = jax.jit(one_kernel(self._rule) if ours else lambda *args: self._rule(*args))
+                rule = jax.jit(one_kernel(self._rule))
         for gradient, variable in zip(grads, variables):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:

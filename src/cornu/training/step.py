@@ -20,7 +20,7 @@ import numpy as np
 from cornu import errors
 from cornu.data import is_text
 from cornu.interrupts import interrupts
-from cornu.lowering import all_used, calls_back, options_for, results_kept, steps_at_once
+from cornu.lowering import calls_back, options_for, steps_at_once
 from cornu.random import global_seed_generator
 from cornu.training import memory, nonfinite
 from cornu.variable import functional
@@ -48,7 +48,6 @@ class Step:
         self.kind, self.jit, self.guard = kind, jit, guard
         self._pure = functional(run, [*self.changing, *self.fixed])
         self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
-        self._all_used = True  # whatever is computed together; see `lowering.results_kept`
         self._counts: dict = {}
         self._executables: dict = {}  # those that are compiled
         self._proven: dict = {}  # those that have run once
@@ -60,8 +59,7 @@ class Step:
     # the pure functions ------------------------------------------------------------------------------------------
 
     def _plain(self, changing, fixed, data):
-        with results_kept(self._all_used):
-            output, values = self._pure([*changing, *fixed], data)
+        output, values = self._pure([*changing, *fixed], data)
         values = values[:len(changing)]
         return nonfinite.guarded(self.guard, output, values, changing) if self.guard else (output, values)
 
@@ -228,22 +226,13 @@ class Step:
         """The program for XLA, and XLA's options for it. Layers are traced by one thread at a time."""
         try:
             with self._tracing, _collecting_later():
-                traced = self._trace(fn, args, donate)
+                traced = jax.jit(fn, donate_argnums=donate).trace(*args)
                 if calls_back(traced.jaxpr.jaxpr):
                     self._calling.add(key)
-                    traced = self._trace(fn, args, ())
+                    traced = jax.jit(fn).trace(*args)
                 return traced.lower(), options_for(traced.jaxpr.jaxpr, self.kind, rare=key[0] == "rare")
         finally:
             self._traced.set()
-
-    def _trace(self, fn, args, donate):
-        if self._all_used:
-            traced = jax.jit(fn, donate_argnums=donate).trace(*args)
-            if all_used(traced.jaxpr.jaxpr):
-                return traced
-            # A step of one's own that overwrites weights or slots: anew, by functions that JAX has no traces of.
-            self._all_used, self._inner = False, jax.jit(lambda *args: self._plain(*args))
-        return jax.jit(lambda *args: fn(*args), donate_argnums=donate).trace(*args)
 
 
 @contextlib.contextmanager
