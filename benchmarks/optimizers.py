@@ -1,11 +1,12 @@
 """What Adam adds to a training step of 50 million parameters: cornu, hand-written JAX with donation, PyTorch's fused Adam.
 
-    python benchmarks/optimizers.py [--blocks 16] [--batch 64 256] [--rounds 41]
+    python benchmarks/optimizers.py [--blocks 16] [--batch 16 64 256] [--processes 5] [--rounds 25]
 
 A step of dense layers, as wide as a transformer's of that size, is timed with the update and without (forward and backward,
-gradients kept); the update is the median of the difference. PyTorch's eager step is timed in its two parts, `zero_grad` with
-the update: "free" gives the gradients' memory back, as is its default, "zero" fills it. The engines take turns. Goals: at
-most 1.2 times the hand-written one, at most 0.7 times PyTorch's.
+gradients kept); the update is the median difference of all processes' rounds. PyTorch's eager step is timed in its two
+parts, `zero_grad` with the update: "free" gives the gradients' memory back, as is its default, "zero" fills it. The engines
+take turns. The update is the same for every batch, but of larger ones it is less of the step, whose products' time goes up and
+down by more. Goals: at most 1.2 times the hand-written one, at most 0.7 times PyTorch's.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def jax_worker(make_update, blocks, batch):
     import jax
     import jax.numpy as jnp
 
-    from cornu.lowering import options_for, prepare_cpu, results_kept
+    from cornu.lowering import options_for, prepare_cpu
 
     prepare_cpu()
     generator = np.random.default_rng(0)
@@ -89,8 +90,7 @@ def jax_worker(make_update, blocks, batch):
         return value, update(state, gradients)
 
     def compiled(fn, *args):
-        with results_kept():  # as cornu's training step does
-            traced = jax.jit(fn, donate_argnums=0, keep_unused=True).trace(*args)
+        traced = jax.jit(fn, donate_argnums=0, keep_unused=True).trace(*args)
         return traced.lower().compile(compiler_options=options_for(traced.jaxpr.jaxpr))
 
     with_update, without = compiled(step, state, x), compiled(lambda kept, weights, x: loss(weights, x), kept, weights, x)
@@ -146,37 +146,45 @@ def trace_time(count=360):
     import jax
     import jax.numpy as jnp
 
-    from cornu.lowering import results_kept
-
     state, update = cornu_update([jnp.ones((8 + i % 12, 8)) for i in range(count)])
     start = time.perf_counter()
-    with results_kept():
-        jax.jit(update).trace(state, state[:count])
+    jax.jit(update).trace(state, state[:count])
     return time.perf_counter() - start
 
 
 def measured(blocks, batch, rounds) -> dict:
-    """Median milliseconds of every engine: without the update, with it, and the update alone."""
+    """Every engine's rounds in a process of each: milliseconds without the update, with it, and the update alone."""
     with Workers(__file__, ENGINES, "--blocks", str(blocks), "--batch", str(batch)) as workers:
         times = workers.turns(rounds + 3)
-    return {e: [statistics.median(part) * 1e3 for part in zip(*((a, b, b - a) for a, b in t[3:]))] for e, t in times.items()}
+    return {engine: [(a * 1e3, b * 1e3, (b - a) * 1e3) for a, b in pairs[3:]] for engine, pairs in times.items()}
+
+
+def error(values) -> float:
+    """The standard error of a median, from the values' quartiles."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return 1.25 * (high - low) / 1.35 / len(values) ** 0.5
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=16, help="of 3.1 million parameters each")
-    parser.add_argument("--batch", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--processes", type=int, default=5, help="of every engine, one after the other")
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--worker")
     options = parser.parse_args()
     if options.worker:
         return worker(options.worker, options.blocks, *options.batch)
-    print(heading("Adam", f"{options.blocks} blocks of {BLOCK}; median milliseconds."))
+    print(heading("Adam", f"{options.blocks} blocks of {BLOCK}; median milliseconds, with the standard error."))
     print("| engine | batch | without update | with update | update | cornu's update / this one |\n|---|---|---|---|---|---|")
     for batch in options.batch:
-        found = measured(options.blocks, batch, options.rounds)
-        for engine, (without, with_update, update) in found.items():
-            print(f"| {engine} | {batch} | {without:.1f} | {with_update:.1f} | {update:.1f} | {found['cornu'][2] / update:.2f} |")
+        runs = [measured(options.blocks, batch, options.rounds) for _ in range(options.processes)]
+        found = {engine: list(zip(*(row for run in runs for row in run[engine]))) for engine in ENGINES}
+        ours = statistics.median(found["cornu"][2])
+        for engine, columns in found.items():
+            without, with_update, update = map(statistics.median, columns)
+            print(f"| {engine} | {batch} | {without:.1f} | {with_update:.1f} | {update:.1f} ± {error(columns[2]):.1f} "
+                  f"| {ours / update:.2f} |", flush=True)
     print(f"\nTracing the update of 360 variables: {trace_time() * 1e3:.0f} ms.")
 
 
