@@ -60,11 +60,15 @@ def he(shape) -> float:
 
 
 def timed(fn) -> float:
-    """The seconds of a step that follows one of its kind, as in training; one after another kind finds the caches cold."""
-    fn()
     start = time.perf_counter()
     fn()
     return time.perf_counter() - start
+
+
+def timed_again(fn) -> float:
+    """The seconds of a step that follows one of its kind, as in training; one after another kind finds the caches cold."""
+    fn()
+    return timed(fn)
 
 
 def jax_worker(make_update, blocks, batch):
@@ -106,7 +110,7 @@ def jax_worker(make_update, blocks, batch):
         nonlocal state
         state = jax.block_until_ready(with_update(state, x))[1]
 
-    return lambda: (timed(run_without), timed(run_with))
+    return lambda: (timed_again(run_without), timed_again(run_with))
 
 
 def torch_worker(blocks, batch, free):
@@ -129,12 +133,10 @@ def torch_worker(blocks, batch, free):
         optimizer.zero_grad(set_to_none=free)
 
     def run():
-        gradients(), update()
-        start = time.perf_counter()
         gradients()
-        middle = time.perf_counter()
         update()
-        return middle - start, time.perf_counter() - start
+        without = timed(gradients)
+        return without, without + timed(update)
     return run
 
 
@@ -154,9 +156,7 @@ def trace_time(count=360):
     import jax.numpy as jnp
 
     state, update = cornu_update([jnp.ones((8 + i % 12, 8)) for i in range(count)])
-    start = time.perf_counter()
-    jax.jit(update).trace(state, state[:count])
-    return time.perf_counter() - start
+    return timed(lambda: jax.jit(update).trace(state, state[:count]))
 
 
 def measured(blocks, batch, rounds) -> dict:
