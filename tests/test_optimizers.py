@@ -148,6 +148,16 @@ def test_arrays_of_higher_rank_equal_keras(name, monkeypatch):
     close(arrays([*weights, *optimizer.variables]), arrays([*expected_weights, *expected.variables]))
 
 
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)], ids=str)
+def test_a_weight_of_no_numbers_stays(name, shape, monkeypatch):
+    monkeypatch.setitem(globals(), "WEIGHTS", [np.zeros(shape, "float32"), np.ones(2, "float32")])
+    monkeypatch.setitem(globals(), "GRADIENTS", [[np.zeros(shape, "float32"), np.ones(2, "float32")]])
+    (_, (empty, other)), (_, (_, expected)) = ours(name, {}), ours(name, {}, compiled=False)
+    assert empty.shape == shape and (other.numpy() < 1).all()
+    close([other.numpy()], [expected.numpy()], 3e-6)
+
+
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_state_has_keras_order_and_names(case):
     optimizer, expected = make(optimizers, *case), make(keras.optimizers, *case)

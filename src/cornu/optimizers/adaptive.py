@@ -203,7 +203,7 @@ class Adafactor(Optimizer):
             return jnp.zeros_like(value)
         if value.ndim < 2:
             return jnp.zeros((), "int32")  # Keras's placeholder
-        return jnp.zeros_like(value[..., 0] if name == "row" else value[..., 0, :])
+        return jnp.zeros_like(value[..., :1].sum(-1) if name == "row" else value[..., :1, :].sum(-2))
 
     def prepare(self, learning_rate, step):
         rate = jnp.minimum(learning_rate, 1 / jnp.sqrt(step)) if self.relative_step else learning_rate
