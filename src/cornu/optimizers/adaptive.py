@@ -200,9 +200,10 @@ class Adafactor(Optimizer):
 
     def slot_value(self, name, value):
         if name == "velocity":
-            return jnp.zeros_like(value)
+            return super().slot_value(name, value)
         if value.ndim < 2:
             return jnp.zeros((), "int32")  # Keras's placeholder
+        # Sums lie on the devices where the weight does; of a weight of no numbers there may be no first row to take.
         return jnp.zeros_like(value[..., :1].sum(-1) if name == "row" else value[..., :1, :].sum(-2))
 
     def prepare(self, learning_rate, step):
