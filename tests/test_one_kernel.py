@@ -93,6 +93,29 @@ def test_fit_with_slots_that_a_step_of_one_s_own_overwrites(overwriting, monkeyp
         np.testing.assert_allclose(ours, plain, 1e-5, 1e-6)
 
 
+@pytest.mark.parametrize("other", [0.0, -0.0, -1.0, 3e38, -np.inf, np.nan, np.float16(-2), jnp.bfloat16(np.nan)])
+def test_what_comes_after_another_value_is_none_the_less_the_same(other):
+    np.testing.assert_array_equal(jax.jit(together._after)(jnp.float32(0.1), jnp.full((2, 3), other)), np.float32(0.1))
+
+
+@pytest.mark.parametrize("sizes, waiting", [((1024, 1024), [1]), ((8, 1024), [1]), ((1024, 8), []), ((8, 8), []), ((0, 1024), [])])
+def test_only_a_large_update_waits_for_the_gradient_before_it(sizes, waiting, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    gradients = [jax.ShapeDtypeStruct((n, 1024), "float32") for n in sizes]
+    rates = jax.make_jaxpr(lambda rate, gs: together.in_turn(rate, gs))(1.0, gradients).jaxpr
+    assert [i for i, v in enumerate(rates.outvars) if v is not rates.invars[0]] == waiting
+
+
+def test_a_nan_gradient_stays_in_its_own_variable(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    optimizer, weights = optimizers.Adam(), [cornu.Variable(jnp.ones((1024, 1024))) for _ in range(2)]
+    optimizer.build(weights)
+    pure = cornu.functional(lambda gs: optimizer.apply(gs, weights), [*weights, *optimizer.variables])
+    state = [v.value for v in (*weights, *optimizer.variables)]
+    first, second, *_ = jax.jit(pure)(state, [jnp.full((1024, 1024), np.nan), jnp.ones((1024, 1024))])[1]
+    assert jnp.isnan(first).all() and jnp.allclose(second, 1 - 0.001)
+
+
 def test_through_gradients_and_vmap():
     def rule(w, m, g):
         m = m * 0.9 + g

@@ -14,4 +14,4 @@ from cornu.lowering.pooling import average_pool, max_pool
 from cornu.lowering.product import einsum_product, product
 from cornu.lowering.reduction import affine, bias_add, moments, sum_leading
 from cornu.lowering.threefry import bernoulli, by_place, uniform, uniform_on_host
-from cornu.lowering.together import one_kernel
+from cornu.lowering.together import in_turn, one_kernel

@@ -8,9 +8,10 @@ takes 24 ms instead of 40. `options_for` has XLA join kernels in the programs fo
 """
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
-from cornu.lowering.platform import equations, on_cpu
+from cornu.lowering.platform import at_least, equations, island, on_cpu
 
 _ARITHMETIC = {"abs", "add", "and", "broadcast_in_dim", "clamp", "convert_element_type", "copy", "div", "eq", "ge", "gt",
                "integer_pow", "jit", "le", "lt", "max", "min", "mul", "ne", "neg", "not", "or", "select_n", "sign", "sqrt",
@@ -46,3 +47,30 @@ def _needed(jaxpr, result) -> list:
             needed.update(map(id, equation.invars))
             found.insert(0, equation)
     return found
+
+
+_LARGE = 1 << 20  # numbers: a gradient of fewer may still lie in a core's cache when its update begins
+
+
+def in_turn(rate, gradients) -> list:
+    """The `rate` for each gradient's update, which for a large one is known only after the gradient before it.
+
+    Backward propagation comes from the last gradient to the first. XLA:CPU runs what is ready in the order in which it
+    became so: an update, ready with its gradient, before the products that all of the rest waits for. One layer later it
+    fills the time in which a core has nothing to do. A step of 50 million weights and 64 rows takes 118 ms instead of 122.
+    """
+    if not on_cpu() or jax.device_count() > 1:  # of a gradient in parts one number would be fetched from another device
+        return [rate] * len(gradients)
+    rates, before = [], None
+    for gradient in gradients:
+        waits = before is not None and isinstance(gradient, jax.core.Tracer) and at_least(gradient.size, _LARGE)
+        rates.append(_after(rate, before) if waits else rate)
+        before = gradient if gradient.ndim > 1 and gradient.size else before
+    return rates
+
+
+@island  # else XLA joins the updates of two variables, since both read one gradient
+def _after(x, other):
+    """`x`, computed from a number of `other` in a way that XLA does not see through: what is left of its bits is 0."""
+    first = lax.slice(lax.stop_gradient(other), (0,) * other.ndim, (1,) * other.ndim).reshape(()).astype(jnp.float32)
+    return x + (lax.bitcast_convert_type(first, jnp.uint32) >> 31 >> 1).astype(x.dtype)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, context, names, registry
-from cornu.lowering import one_kernel
+from cornu.lowering import in_turn, one_kernel
 from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.registry import Configurable
@@ -325,15 +325,16 @@ class Optimizer(Configurable):
         grads = self._clip(grads)
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
         parts = {}  # of the weights that decay takes off, by weight decay
-        own_step = type(self).update_step is not Optimizer.update_step
+        own_step, rates = type(self).update_step is not Optimizer.update_step, [None] * len(grads)
         if not own_step:
-            shared = self.prepare(learning_rate, self._step())
+            rate, step = self.prepare(learning_rate, self._step())
+            rates = in_turn(rate, grads)
             # While JAX traces, one trace of the rule serves all variables of a shape; a new function every time, since
             # the cache must not outlive the optimizer's present settings.
             rule = self._rule
             if any(isinstance(g, jax.core.Tracer) for g in grads):
                 rule = jax.jit(one_kernel(self._rule))
-        for gradient, variable in zip(grads, variables):
+        for gradient, variable, rate in zip(grads, variables, rates):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:
                 parts[decay] = decay * learning_rate
@@ -343,7 +344,7 @@ class Optimizer(Configurable):
                     variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
                 self.update_step(gradient, variable, learning_rate)
             else:
-                self._update_one(rule, gradient, variable, part, *shared)
+                self._update_one(rule, gradient, variable, part, rate, step)
 
     def _step(self):
         """The number of this update, from 1, as float32."""
