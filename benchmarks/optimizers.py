@@ -1,6 +1,6 @@
 """What Adam adds to a training step of 50 million parameters: cornu, hand-written JAX with donation, PyTorch's fused Adam.
 
-    python benchmarks/optimizers.py [--blocks 16] [--batch 16 64] [--processes 8] [--rounds 25]
+    python benchmarks/optimizers.py [--blocks 16] [--batch 16 64] [--processes 6] [--rounds 25]
 
 A step of dense layers, as wide as a transformer's of that size, is timed with the update and without (forward and backward,
 gradients kept); the update is the median difference of all processes' rounds. Every timed step, of all engines, follows one
@@ -170,7 +170,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=16, help="of 3.1 million parameters each")
     parser.add_argument("--batch", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--processes", type=int, default=8, help="of every engine, one after the other")
+    parser.add_argument("--processes", type=int, default=6, help="of every engine, one after the other")
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--worker")
     options = parser.parse_args()
