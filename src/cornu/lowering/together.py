@@ -53,7 +53,7 @@ _LARGE = 1 << 20  # numbers: a gradient of fewer may still lie in a core's cache
 
 
 def in_turn(rate, gradients) -> list:
-    """The `rate` for each gradient's update, which for a large one is known only after the gradient before it.
+    """The `rate` for each traced gradient's update, which for a large one is known only after the gradient before it.
 
     Backward propagation comes from the last gradient to the first. XLA:CPU runs what is ready in the order in which it
     became so: an update, ready with its gradient, before the products that all of the rest waits for. One layer later it
@@ -63,7 +63,7 @@ def in_turn(rate, gradients) -> list:
         return [rate] * len(gradients)
     rates, before = [], None
     for gradient in gradients:
-        waits = before is not None and isinstance(gradient, jax.core.Tracer) and at_least(gradient.size, _LARGE)
+        waits = before is not None and at_least(gradient.size, _LARGE)
         rates.append(_after(rate, before) if waits else rate)
         before = gradient if gradient.ndim > 1 and gradient.size else before
     return rates

@@ -325,15 +325,14 @@ class Optimizer(Configurable):
         grads = self._clip(grads)
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
         parts = {}  # of the weights that decay takes off, by weight decay
-        own_step, rates = type(self).update_step is not Optimizer.update_step, [None] * len(grads)
+        own_step, rate = type(self).update_step is not Optimizer.update_step, learning_rate
         if not own_step:
             rate, step = self.prepare(learning_rate, self._step())
-            rates = in_turn(rate, grads)
+        rule, rates = self._rule, [rate] * len(grads)
+        if not own_step and any(isinstance(g, jax.core.Tracer) for g in grads):
             # While JAX traces, one trace of the rule serves all variables of a shape; a new function every time, since
             # the cache must not outlive the optimizer's present settings.
-            rule = self._rule
-            if any(isinstance(g, jax.core.Tracer) for g in grads):
-                rule = jax.jit(one_kernel(self._rule))
+            rule, rates = jax.jit(one_kernel(self._rule)), in_turn(rate, grads)
         for gradient, variable, rate in zip(grads, variables, rates):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:
@@ -342,7 +341,7 @@ class Optimizer(Configurable):
             if own_step:
                 if part is not None:
                     variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
-                self.update_step(gradient, variable, learning_rate)
+                self.update_step(gradient, variable, rate)
             else:
                 self._update_one(rule, gradient, variable, part, rate, step)
 
