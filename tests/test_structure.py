@@ -84,20 +84,6 @@ def test_long_files_and_functions_give_their_reason(path):
             assert size <= 60 or "ong" in (ast.get_docstring(node) or ""), f"{node.name} has {size} lines and gives no reason"
 
 
-def test_sizes(capsys):
-    lines = {}
-    for path in FILES:
-        lines[part(path)] = lines.get(part(path), 0) + path.read_text().count("\n")
-    with capsys.disabled():
-        print("\nlines:", ", ".join(f"{name} {count}" for name, count in sorted(lines.items())), "- total", sum(lines.values()))
-    assert sum(lines.values()) < 36_000
-
-
-def test_the_book_of_layers_stays_short():
-    files = [p for p in FILES if part(p) == "layers" and "preprocessing" not in p.parts]
-    assert sum(p.read_text().count("\n") for p in files) < 4_500
-
-
 def test_configs_and_shapes_are_written_by_hand_for_a_stated_reason_only():
     """A comment on the line of the definition gives the reason."""
     bare = []
