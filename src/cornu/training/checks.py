@@ -92,14 +92,15 @@ def check_labels(y, model) -> None:
     compiled, structure = model._loss, model._output_structure()
     if compiled is None or structure is None:
         return
-    from cornu.training.compiled import _by_output, named_outputs
+    from cornu.training.compiled import Outputs
 
-    outputs = named_outputs(structure, model._output_names())
-    compiled.bind(list(outputs))
+    found = Outputs(structure, model._output_names())
+    outputs = found.by_name
+    compiled.bind(found)
     kinds = {name: _function_of(loss) for name, loss in compiled.by_name.items()}
     if not set(kinds.values()) & (_OF_CLASSES | _OF_BITS):
         return
-    targets = _by_output(y, outputs, "y")
+    targets = compiled.targets(y, found)
     for name, kind in kinds.items():
         target, loss, output = targets.get(name), compiled.by_name[name], outputs[name]
         if target is None or not hasattr(target, "shape"):

@@ -8,34 +8,112 @@ from cornu.metrics.resolve import resolve_metric
 from cornu.symbolic import shape_of
 
 
-def named_outputs(y_pred, output_names=None) -> dict:
-    """The outputs by name: the model's names, a dict's keys, or numbers."""
-    if isinstance(y_pred, dict):
-        return dict(y_pred)
-    if isinstance(y_pred, (list, tuple)):
-        names = output_names if output_names and len(output_names) == len(y_pred) else range(len(y_pred))
-        return {str(n): y for n, y in zip(names, y_pred)}
-    return {(output_names[0] if output_names else "output"): y_pred}
+class Outputs:
+    """A model's outputs by name, and what is said of them (losses, targets, weights ...) by the same names.
 
-
-def match(spec, names: list, what: str, structure=None) -> dict:
-    """A spec (one for all, a list in order, or a dict by name) as a dict by output name.
-
-    Raises ValueError for names that the model does not have, and for lists of another length.
+    Args:
+        y_pred: an array or symbolic tensor, or any nest of them.
+        names: the model's names of its outputs; a dict's keys, the paths of a nest, or numbers, if None.
     """
-    if isinstance(spec, dict):
-        keys = {str(k): v for k, v in spec.items()}
-        unknown = [k for k in keys if k not in names]
-        if unknown:
-            raise ValueError(f"`{what}` names {', '.join(map(repr, unknown))}, which is not an output of the model. "
-                             f"Its outputs: {', '.join(map(repr, names))}.")
-        return keys
-    if isinstance(spec, (list, tuple)):
-        if len(spec) != len(names):
-            raise ValueError(f"`{what}` is a list of {len(spec)}, but the model has {len(names)} outputs: "
-                             f"{', '.join(map(repr, names))}.")
-        return dict(zip(names, spec))
-    return dict.fromkeys(names, spec)
+
+    def __init__(self, y_pred, names=None):
+        self.structure = y_pred
+        self.by_name = self._named(y_pred, names)
+        self.names = list(self.by_name)
+
+    def _named(self, y_pred, names) -> dict:
+        if isinstance(y_pred, dict) and not any(map(tree.is_nested, y_pred.values())):
+            return dict(y_pred)
+        pairs = tree.flatten_with_path(y_pred)
+        leaves = [leaf for _, leaf in pairs]
+        if names and len(names) == len(leaves):
+            return dict(zip(names, leaves))
+        if not isinstance(y_pred, (list, tuple, dict)):
+            return {"output": y_pred}
+        return {"_".join(map(str, path)): leaf for path, leaf in pairs}
+
+    @property
+    def nested(self) -> bool:
+        """Whether there are containers within the outermost one."""
+        outer = self.structure
+        items = outer.values() if isinstance(outer, dict) else outer if isinstance(outer, (list, tuple)) else ()
+        return any(map(tree.is_nested, items))
+
+    def split(self, spec, what: str) -> dict:
+        """A spec as a dict by output name: one for all, a dict by name, or a nest like that of the outputs.
+
+        Raises ValueError for names that the model does not have, and for lists of another length.
+        """
+        if isinstance(spec, dict) and not (self.nested and set(spec) - set(self.names)):
+            keys = {str(k): v for k, v in spec.items()}
+            unknown = [k for k in keys if k not in self.names]
+            if unknown:
+                raise ValueError(f"`{what}` names {', '.join(map(repr, unknown))}, which is not an output of the model. "
+                                 f"Its outputs: {self}.")
+            return keys
+        if not isinstance(spec, (list, tuple, dict)):
+            return dict.fromkeys(self.names, spec)
+        if self.nested:
+            return dict(zip(self.names, _parts(spec, self.structure, what)))
+        if len(spec) != len(self.names):
+            raise ValueError(f"`{what}` is a list of {len(spec)}, but the model has {len(self.names)} outputs: {self}.")
+        return dict(zip(self.names, spec))
+
+    def split_data(self, value, what: str, shared: bool = False, only: str | None = None) -> dict:
+        """Targets or weights by output name.
+
+        Args:
+            value: an array for a model of one output, else a list, dict or nest of them.
+            what: its name, for errors.
+            shared: whether one array holds for every output.
+            only: the one output that an array is for, where there are several.
+
+        Raises ValueError for one array where there are several outputs.
+        """
+        if value is None:
+            return {}
+        if isinstance(value, (list, tuple, dict)):
+            if len(self.names) == 1 and len(value) == 1:
+                return {self.names[0]: tree.flatten(value)[0]}
+            return self.split(value, what)
+        if len(self.names) == 1 or shared:
+            return dict.fromkeys(self.names, value)
+        if only is not None:
+            return {only: value}
+        raise ValueError(f"The model has {len(self.names)} outputs ({self}), but `{what}` is one array. "
+                         "Pass a list or a dict with one for each.")
+
+    def __str__(self) -> str:
+        return ", ".join(map(repr, self.names))
+
+
+def _parts(spec, structure, what: str) -> list:
+    """The parts of a spec at the leaves of a structure; a part that is no container is for all leaves below it."""
+    if not tree.is_nested(structure):
+        return [spec]
+    if not isinstance(spec, (list, tuple, dict)):
+        return [spec] * len(tree.flatten(structure))
+    if isinstance(structure, dict):
+        places = sorted(structure)
+        given = spec if isinstance(spec, dict) else dict(zip(structure, spec))
+        fits = set(given) <= set(places) and (isinstance(spec, dict) or len(spec) == len(places))
+    else:
+        places = range(len(structure))
+        given = {} if isinstance(spec, dict) else dict(enumerate(spec))
+        fits = len(given) == len(places)
+    if not fits:
+        raise ValueError(f"`{what}` does not have the nest of the model's outputs: {_sketch(spec)} stands where the outputs "
+                         f"have {_sketch(structure)}.")
+    return [part for place in places for part in _parts(given.get(place), structure[place], what)]
+
+
+def _sketch(nest) -> str:
+    return f"the keys {', '.join(map(repr, nest))}" if isinstance(nest, dict) else f"a list of {len(nest)}"
+
+
+def _alone(spec):
+    """What stands in a list of one."""
+    return spec[0] if isinstance(spec, (list, tuple)) and len(spec) == 1 else spec
 
 
 class CompiledLoss:
@@ -53,22 +131,38 @@ class CompiledLoss:
             if item is not None:
                 losses.get(item)
 
-    def bind(self, names: list) -> None:
+    def bind(self, outputs: Outputs) -> None:
         """Match losses and weights with the outputs."""
+        names = outputs.names
         if self.by_name is not None and set(self.by_name) == set(names):  # JAX sorts the keys of dicts
             return
-        given = match(self.loss[0] if isinstance(self.loss, list) and len(self.loss) == 1 else self.loss, names, "loss")
-        self.by_name = {n: None if given.get(n) is None else losses.get(given[n]) for n in names}
-        weights = {} if self.loss_weights is None else match(self.loss_weights, names, "loss_weights")
-        self.weights = {n: weights.get(n) for n in names}
-        self.trackers = ({n: metrics_module.Mean(name=f"{n}_loss") for n in names if self.by_name[n] is not None}
-                         if len(names) > 1 else {})
+        one = len(names) == 1
+        given = {names[0]: _alone(self.loss)} if one and not isinstance(self.loss, dict) else outputs.split(self.loss, "loss")
+        by_name = {n: _one_loss(_alone(given.get(n)), n) for n in names}
+        weights = self.loss_weights
+        weights = {} if weights is None else outputs.split(_alone(weights) if one else weights, "loss_weights")
+        self.weights = {n: _alone(weights.get(n)) for n in names}
+        self.trackers = {} if one else {n: metrics_module.Mean(name=f"{n}_loss") for n in names if by_name[n] is not None}
+        self.by_name = by_name
+
+    def unbind(self) -> None:
+        """Forget the outputs, as before the first batch."""
+        self.by_name = None
+
+    def targets(self, y, outputs: Outputs) -> dict:
+        """The targets by output name; one array is for the one output that has a loss."""
+        return outputs.split_data(y, "y", only=self.only_output())
+
+    def only_output(self) -> str | None:
+        """The output that has a loss, where it is one alone."""
+        learnt = [name for name, loss in (self.by_name or {}).items() if loss is not None]
+        return learnt[0] if len(learnt) == 1 else None
 
     def __call__(self, y, y_pred, sample_weight, output_names=None):
-        outputs = named_outputs(y_pred, output_names)
-        self.bind(list(outputs))
-        targets = _by_output(y, outputs, "y")
-        weights = _by_output(sample_weight, outputs, "sample_weight", shared=True)
+        found = Outputs(y_pred, output_names)
+        self.bind(found)
+        outputs, targets = found.by_name, self.targets(y, found)
+        weights = found.split_data(sample_weight, "sample_weight", shared=True)
         total = None
         for name, loss in self.by_name.items():
             if loss is None:
@@ -95,24 +189,15 @@ def _value(loss, y, y_pred, weight):
     return losses.LossFunctionWrapper(loss, name=getattr(loss, "__name__", "loss"))(y, y_pred, sample_weight=weight)
 
 
+def _one_loss(loss, name: str):
+    if isinstance(loss, (list, tuple)):
+        raise ValueError(f"`loss` has a list of {len(loss)} for output {name!r}, which is one tensor: it has one loss. Add "
+                         "losses up in a function of (y_true, y_pred).")
+    return None if loss is None else losses.get(loss)
+
+
 def _batch_size(x):
     return x.shape[0] if x.ndim else 1
-
-
-def _by_output(value, outputs: dict, what: str, shared: bool = False) -> dict:
-    names = list(outputs)
-    if value is None:
-        return {}
-    if len(names) == 1 and not isinstance(value, (list, tuple, dict)):
-        return {names[0]: value}
-    if isinstance(value, (list, tuple, dict)):
-        if len(names) == 1 and isinstance(outputs[names[0]], (list, tuple, dict)) is False and len(value) == 1:
-            return {names[0]: tree.flatten(value)[0]}
-        return match(value, names, what)
-    if shared:
-        return dict.fromkeys(names, value)
-    raise ValueError(f"The model has {len(names)} outputs ({', '.join(map(repr, names))}), but `{what}` is one array. "
-                     "Pass a list or a dict with one for each.")
 
 
 class CompiledMetrics:
@@ -126,52 +211,68 @@ class CompiledMetrics:
                     resolve_metric(item, None, None, None)
         self.made = None
 
-    def bind(self, y, y_pred, output_names=None) -> None:
-        """Make the metrics for these outputs; names become `<output>_<metric>` where there are several."""
-        outputs = named_outputs(y_pred, output_names)
-        if self.made is not None and set(self.names) == set(outputs):
+    def bind(self, y, y_pred, output_names=None, only: str | None = None) -> None:
+        """Make the metrics for these outputs; names become `<output>_<metric>` where there are several.
+
+        Args:
+            y, y_pred: targets and outputs, as arrays or symbolic tensors.
+            output_names: the model's names of its outputs.
+            only: the one output that has a loss, which a single array of targets is for.
+        """
+        found = Outputs(y_pred, output_names)
+        if self.made is not None and set(self.names) == set(found.names):
             return
-        self.names, self.made = list(outputs), []
-        targets = _by_output(y, outputs, "y")
-        loss_of = match(self.loss, self.names, "loss") if self.loss is not None and not (
-            isinstance(self.loss, list) and len(self.loss) == 1) else {}
+        names, targets, made = found.names, found.split_data(y, "y", only=only) if self._any() else {}, []
+        loss_of = found.split(self.loss, "loss") if len(names) > 1 else {names[0]: _alone(self.loss)}
         for kind, spec in self.specs.items():
-            for name, items in self._per_output(spec, kind).items():
-                for item in items if isinstance(items, (list, tuple)) else [items]:
+            for name, items in self._per_output(spec, kind, found).items():
+                for item in tree.flatten(items):
                     if item is None:
                         continue
-                    shapes = [None if v is None else shape_of(v) for v in (targets.get(name), outputs[name])]
-                    metric = resolve_metric(item, *shapes, loss_of.get(name))
-                    key = f"{name}_{metric.name}" if len(self.names) > 1 else metric.name
-                    self.made.append((key, name, kind == "weighted_metrics", metric))
-        self._separate_names()
+                    shapes = [None if v is None else shape_of(v) for v in (targets.get(name), found.by_name[name])]
+                    metric = resolve_metric(item, *shapes, _alone(loss_of.get(name)))
+                    made.append((name, kind == "weighted_metrics", metric))
+        self.names = names
+        self.made = self._with_keys(made)
 
-    def _per_output(self, spec, what: str) -> dict:
+    def unbind(self) -> None:
+        """Forget the outputs, as before the first batch."""
+        self.made = None
+
+    def _any(self) -> bool:
+        return any(item is not None for spec in self.specs.values() for item in tree.flatten(spec))
+
+    def _per_output(self, spec, what: str, outputs: Outputs) -> dict:
         if spec is None:
             return {}
-        if isinstance(spec, dict):
-            return match(spec, self.names, what)
-        if len(self.names) == 1:
-            return {self.names[0]: spec if not (len(spec) == 1 and isinstance(spec[0], (list, tuple))) else spec[0]}
-        return match(spec, self.names, what)
+        if len(outputs.names) == 1 and not isinstance(spec, dict):
+            return {outputs.names[0]: spec}
+        return outputs.split(spec, what)
 
-    def _separate_names(self) -> None:
+    def _with_keys(self, made: list) -> list:
+        """The metrics with the names under which they are logged, each of them once."""
         seen: dict[str, int] = {}
-        for index, (key, *rest) in enumerate(self.made):
+        found = []
+        for name, weighted, metric in made:
+            prefix = f"{name}_" if len(self.names) > 1 else ""
+            key = prefix + metric.name
+            if weighted and key in seen:
+                key = f"{prefix}weighted_{metric.name}"
             count = seen[key] = seen.get(key, 0) + 1
-            if count > 1:
-                self.made[index] = (f"{key}_{count - 1}", *rest)
+            found.append((key if count == 1 else f"{key}_{count - 1}", name, weighted, metric))
+        return found
 
-    def update_state(self, y, y_pred, sample_weight, output_names=None) -> None:
-        self.bind(y, y_pred, output_names)
+    def update_state(self, y, y_pred, sample_weight, output_names=None, only: str | None = None) -> None:
+        """Take in a batch; `only` as for `bind`."""
+        self.bind(y, y_pred, output_names, only)
         if not self.made:
             return
-        outputs = named_outputs(y_pred, output_names)
-        targets = _by_output(y, outputs, "y")
-        weights = _by_output(sample_weight, outputs, "sample_weight", shared=True)
+        found = Outputs(y_pred, output_names)
+        targets = found.split_data(y, "y", only=only)
+        weights = found.split_data(sample_weight, "sample_weight", shared=True)
         for _, name, weighted, metric in self.made:
             if targets.get(name) is not None:
-                metric.update_state(targets[name], outputs[name], **(
+                metric.update_state(targets[name], found.by_name[name], **(
                     {"sample_weight": weights.get(name)} if weighted else {}))
 
     def result(self) -> dict:

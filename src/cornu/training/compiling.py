@@ -52,7 +52,9 @@ class Compiling:
         if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and not isinstance(
                 optimizer, optimizers.LossScaleOptimizer):
             optimizer = optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
-        self.optimizer, self.loss, self.loss_weights = optimizer, loss, loss_weights
+        self.optimizer, self.loss_weights = optimizer, loss_weights
+        if loss is not None or not self._keeps_own_loss():
+            self.loss = loss
         self.steps_per_execution = steps_per_execution if steps_per_execution == "auto" else check.positive(
             "steps_per_execution", steps_per_execution)
         self.run_eagerly, self.jit_compile, self.auto_scale_loss = bool(run_eagerly), jit_compile, auto_scale_loss
@@ -66,6 +68,10 @@ class Compiling:
         object.__setattr__(self, "_steps", {})
         self.stop_training = False
         self.compiled = True
+
+    def _keeps_own_loss(self) -> bool:
+        """Whether the model's constructor set `self.loss` for steps of its own."""
+        return "loss" in self.__dict__ and not self.compiled
 
     def get_compile_config(self) -> dict | None:
         """What `compile` was told, for the file: "auto" steps per execution, which Keras does not know, are left out."""
@@ -156,7 +162,8 @@ class Compiling:
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
         """Update the compiled metrics with a batch and return all results."""
         if self._metrics_compiled is not None and y is not None:
-            self._metrics_compiled.update_state(y, y_pred, sample_weight, self._output_names())
+            only = None if self._loss is None else self._loss.only_output()
+            self._metrics_compiled.update_state(y, y_pred, sample_weight, self._output_names(), only)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict:

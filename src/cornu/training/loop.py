@@ -16,7 +16,7 @@ from cornu.data import ArraySource, IterableSource
 from cornu.lowering import current_platform, prepare_cpu
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks, nonfinite
-from cornu.training.compiled import named_outputs
+from cornu.training.compiled import Outputs
 from cornu.training.compiling import Compiling
 from cornu.training.feeding import Feed
 from cornu.training.front import EAGER, front_of
@@ -144,26 +144,45 @@ class Loop(Compiling):
         return self.__dict__.get("_known_outputs") if self.graph is None else self.graph.output_structure
 
     def _bind_metrics(self, x, y) -> None:
-        """Make the compiled losses' and metrics' variables, from the shapes of targets and outputs."""
+        """Make the compiled losses' and metrics' variables, from the first batch's own shapes.
+
+        Where that is refused, nothing stays bound: the same call is refused alike, and a mended one works.
+        """
         loss, compiled = self._loss, self._metrics_compiled
         if (loss is None or loss.by_name is not None) and compiled.made is not None:
             return
-        if self.graph is not None:
-            y_pred = self.graph.output_structure
-        else:
-            shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
-            y_pred = infer(self._traced, (shapes,), {}, self.name)
-            object.__setattr__(self, "_known_outputs", y_pred)
-        size = next((t.shape[0] for t in tree.flatten(y_pred) if getattr(t, "ndim", 0)), None)  # fixed in stateful models
-        targets = tree.map_structure(lambda a: KerasTensor((size, *a.shape[1:]), _dtype(a)), y)
-        if loss is not None:
-            loss.bind(list(named_outputs(y_pred, self._output_names())))
-        compiled.bind(targets, y_pred, self._output_names())
+        targets = tree.map_structure(lambda a: KerasTensor(a.shape, _dtype(a)), y)
+        y_pred = self._outputs_for(x, y)
 
         def update(y, y_pred):
-            compiled.update_state(y, y_pred, None, self._output_names())
+            compiled.update_state(y, y_pred, None, self._output_names(), only)
 
-        infer(update, (targets, y_pred), {}, "metrics")  # metrics that make their variables on first use make them now
+        try:
+            only = None
+            if loss is not None:
+                loss.bind(Outputs(y_pred, self._output_names()))
+                only = loss.only_output()
+            compiled.bind(targets, y_pred, self._output_names(), only)
+            infer(update, (targets, y_pred), {}, "metrics")  # metrics that make variables on first use make them now
+        except Exception:
+            compiled.unbind()
+            if loss is not None:
+                loss.unbind()
+            raise
+
+    def _outputs_for(self, x, y):
+        """The outputs for a batch as symbolic tensors; the sizes that a graph leaves open are those of the batch."""
+        sizes = [a.shape[0] for a in tree.flatten(y) if a is not None and a.ndim]
+        if self.graph is not None:
+            outputs = self.graph.output_structure
+            if all(None not in t.shape[1:] for t in tree.flatten(outputs)):
+                return tree.map_structure(lambda t: _of_batch(t, sizes[0]) if sizes else t, outputs)
+            batch = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), x)
+            return infer(self._traced, (batch,), {}, self.name)
+        shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
+        outputs = infer(self._traced, (shapes,), {}, self.name)
+        object.__setattr__(self, "_known_outputs", outputs)
+        return tree.map_structure(lambda t: _of_batch(t, sizes[0]) if sizes else t, outputs)
 
     # steps as functions ----------------------------------------------------------------------------------------------
 
@@ -301,6 +320,13 @@ class Loop(Compiling):
             x = x.reshape(x.shape[0], wanted[1])
             return (x, *batch[1:])
         return batch
+
+
+def _of_batch(tensor, size: int):
+    """A symbolic output whose batch size, if unknown, is that of the batch."""
+    if not isinstance(tensor, KerasTensor) or not tensor.ndim or tensor.shape[0] is not None:
+        return tensor
+    return KerasTensor((size, *tensor.shape[1:]), tensor.dtype)
 
 
 class _Called:
