@@ -49,6 +49,14 @@ def hint_for(error) -> str | None:
     return next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
 
 
+def explained(error, what: str):
+    """One of JAX's errors about missing values as a ValueError that says what to do; any other error as it is."""
+    hint = hint_for(error)
+    if hint is None:
+        return error
+    return ValueError(f"{what}: {hint}").with_traceback(error.__traceback__)
+
+
 def in_layer(error, layer, args):
     """The error with its note, and without the library's own frames."""
     return user_frames(note_layer(error, layer, args))

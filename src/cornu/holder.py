@@ -171,7 +171,7 @@ class Holder:
 
     def get_weights(self) -> list:
         """The weights as NumPy arrays, in the order of `weights`."""
-        return [np.asarray(v.raw) for v in self.weights]
+        return [np.array(v.raw) for v in self.weights]
 
     def set_weights(self, weights) -> None:
         """Set all weights from arrays in the order of `weights`; nothing changes when one of them does not fit."""

@@ -169,6 +169,7 @@ def functional(fn: Callable, variables: Sequence["Variable"]) -> Callable:
     variables = list(variables)
 
     def pure(values, *args, **kwargs):
+        values = [v.raw if isinstance(v, Variable) else v for v in values]
         with Scope(variables, values) as scope:
             output = _read(fn(*args, **kwargs))
             return output, [scope.values[id(v)] for v in variables]

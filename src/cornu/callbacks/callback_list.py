@@ -52,7 +52,13 @@ class CallbackList(Callback):
 
     def on_epoch_resume(self, epoch, logs=None):
         for callback in self.callbacks:
-            getattr(callback, "on_epoch_resume", lambda epoch, logs: None)(epoch, logs)
+            getattr(callback, "on_epoch_resume", lambda epoch, logs: None)(epoch, {} if logs is None else logs)
+
+    def on_batch_begin(self, batch, logs=None):
+        self.on_train_batch_begin(batch, logs)
+
+    def on_batch_end(self, batch, logs=None):
+        self.on_train_batch_end(batch, logs)
 
     def before_finalize(self) -> None:
         """Training has ended; next, optimizers that keep averages put them in the weights' place."""
@@ -93,16 +99,35 @@ def _listens(callback, event: str) -> bool:
     return callback.listens_to(event) if hasattr(callback, "listens_to") else hasattr(callback, event)
 
 
-def _dispatch(event):
-    def method(self, *args, logs=None):
-        *args, logs = (*args, logs) if len(args) < _ARGS[event] else args
-        for callback in self.listeners[event]:
-            getattr(callback, event)(*args, logs)
+def _tell(callbacks: CallbackList, event: str, logs, *numbers) -> None:
+    """Call an event's method of every callback that listens to it; logs are a dict, never None."""
+    logs = {} if logs is None else logs
+    for callback in callbacks.listeners[event]:
+        getattr(callback, event)(*numbers, logs)
 
-    method.__name__ = event
+
+def _plain(event: str):
+    def method(self, logs=None):
+        _tell(self, event, logs)
+
     return method
 
 
-_ARGS = {event: 2 if "batch" in event or "epoch" in event else 1 for event in _EVENTS}
+def _of_epoch(event: str):
+    def method(self, epoch, logs=None):
+        _tell(self, event, logs, epoch)
+
+    return method
+
+
+def _of_batch(event: str):
+    def method(self, batch, logs=None):
+        _tell(self, event, logs, batch)
+
+    return method
+
+
 for _event in _EVENTS:
-    setattr(CallbackList, _event, _dispatch(_event))
+    _method = (_of_epoch if "epoch" in _event else _of_batch if "batch" in _event else _plain)(_event)
+    _method.__name__ = _event
+    setattr(CallbackList, _event, _method)

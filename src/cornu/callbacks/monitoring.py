@@ -1,5 +1,7 @@
 """Callbacks that watch one logged value: stop early, lower the learning rate, keep the best weights."""
 
+import warnings
+
 import numpy as np
 
 from cornu import check
@@ -30,12 +32,21 @@ class MonitorCallback(Callback):
     def on_train_begin(self, logs=None):
         known = (self.params or {}).get("log_names")
         if known is not None and self.monitor not in known and self.monitor != "learning_rate":
-            close = check.nearest(self.monitor, known)
-            hint = "" if not self.monitor.startswith("val_") or any(k.startswith("val_") for k in known) else (
-                " There is no validation data: pass validation_data or validation_split to fit.")
-            raise ValueError(f"{type(self).__name__}: `{self.monitor}` will not be logged. Training logs: {', '.join(known)}."
-                             + (f" Did you mean {close[0]!r}?" if close and not hint else hint))
+            self._not_logged(known)
         self._set_direction()
+
+    def _not_logged(self, known) -> None:
+        """Refuse a misspelt monitor; warn where only the validation data is missing, as training can go on without."""
+        said = f"{type(self).__name__}: `{self.monitor}` will not be logged. Training logs: {', '.join(known)}."
+        validated = any(k.startswith("val_") for k in known)
+        if self.monitor.startswith("val_") and not validated and self.monitor.removeprefix("val_") in known:
+            warnings.warn(f"{said} There is no validation data: pass validation_data or validation_split to fit. The "
+                          "callback does nothing.", stacklevel=2)
+            return
+        close = check.nearest(self.monitor, known)
+        hint = "" if not self.monitor.startswith("val_") or validated else (
+            " There is no validation data: pass validation_data or validation_split to fit.")
+        raise ValueError(said + (f" Did you mean {close[0]!r}?" if close and not hint else hint))
 
     def _set_direction(self):
         mode = self.mode
@@ -53,6 +64,8 @@ class MonitorCallback(Callback):
         return float(np.asarray(logs[self.monitor]))
 
     def _is_improvement(self, value, reference) -> bool:
+        if np.isnan(value):
+            return False
         if reference is None:
             return True
         delta = self.min_delta if self.monitor_op is np.greater else -self.min_delta
@@ -105,6 +118,10 @@ class EarlyStopping(MonitorCallback):
                 self.best_weights = self.model.get_weights()
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch, self.model.stop_training = epoch, True
+
+    def get_monitor_value(self, logs: dict | None):
+        """The monitored value among the logs; None where it is not there."""
+        return (logs or {}).get(self.monitor)
 
     def on_train_end(self, logs=None):
         if self.stopped_epoch > 0 and self.verbose:
@@ -173,6 +190,10 @@ class ReduceLROnPlateau(MonitorCallback):
             self.wait += 1
             if self.wait >= self.patience:
                 self._lower(epoch)
+
+    def in_cooldown(self) -> bool:
+        """Whether epochs are waited for after the rate was lowered."""
+        return self.cooldown_counter > 0
 
     def _lower(self, epoch):
         old = float(np.asarray(self.model.optimizer.learning_rate))

@@ -1,6 +1,6 @@
 """Data of every kind, as batches `(x, y, sample_weight)` of nested arrays."""
 
-from cornu.data.arrays import (Rows, aligned, as_array, class_weights_for, from_numbers, is_text, join, pack_x_y_sample_weight,
+from cornu.data.arrays import (Rows, aligned, as_array, class_weights_for, columns_of, from_numbers, is_empty, is_text, join, pack_x_y_sample_weight,
                                split, take, unpack_x_y_sample_weight)
 from cornu.data.prefetch import ahead
 from cornu.data.py_dataset import PyDataset
@@ -8,5 +8,5 @@ from cornu.data.sources import ArraySource, IndexedSource, IterableSource, closi
 from cornu.data.workers import Pool
 
 __all__ = ["ArraySource", "IndexedSource", "IterableSource", "Pool", "PyDataset", "Rows", "ahead", "aligned", "as_array",
-           "class_weights_for", "closing", "from_numbers", "is_iterable_source", "is_text", "join", "pack_x_y_sample_weight", "random_states",
+           "class_weights_for", "closing", "columns_of", "from_numbers", "is_empty", "is_iterable_source", "is_text", "join", "pack_x_y_sample_weight", "random_states",
            "source_of", "split", "take", "unpack_x_y_sample_weight"]

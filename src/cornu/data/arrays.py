@@ -124,6 +124,25 @@ def _from_objects(value, what: str):
                          "dtype. Convert it to numbers (or to strings, for text) first.") from None
 
 
+def is_empty(x) -> bool:
+    """Whether the data is arrays (or lists) without a single sample."""
+    leaves = [a for a in tree.flatten(x) if a is not None]
+    if isinstance(x, (list, tuple, dict)) and not leaves:
+        return True
+    return bool(leaves) and all(getattr(a, "shape", (1,))[:1] == (0,) for a in leaves)
+
+
+def columns_of(frame, names):
+    """A frame's columns of these names as a dict; what is no frame, or lacks one of them, is returned as it is.
+
+    A column of (samples,) becomes (samples, 1), as a table of one column.
+    """
+    columns = getattr(frame, "columns", None)
+    if columns is None or not hasattr(frame, "to_numpy") or not set(names) <= set(columns):
+        return frame
+    return {name: np.asarray(frame[name].to_numpy()).reshape(-1, 1) for name in names}
+
+
 def take(array: np.ndarray, rows, room: int = 0):
     """The rows of an array, in memory that the CPU device uses without a copy, with room for at least `room` rows."""
     if isinstance(rows, slice):
@@ -226,6 +245,9 @@ def split(arrays, fraction: float, what: str = "validation_split"):
 
 def class_weights_for(y, class_weight: dict):
     """The weight of every sample, from the weights of the classes (integers or one-hot rows)."""
+    if not hasattr(class_weight, "items"):
+        raise ValueError("`class_weight` is a dict of class number -> weight, such as {0: 1.0, 1: 3.0}. "
+                         f"Received: class_weight={class_weight!r:.60}")
     leaves = tree.flatten(y)
     if y is None or len(leaves) != 1:
         raise ValueError("`class_weight` needs a single array of targets. Use sample_weight for several outputs.")

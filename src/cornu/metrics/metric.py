@@ -7,6 +7,7 @@ from cornu.losses.base import Loss, align, function_config, lift, mask_of
 from cornu.metrics.tally import Tally
 from cornu.ops.kit import tensor
 from cornu.registry import Configurable
+from cornu.symbolic import dry
 from cornu.variable import Variable, filled, functional
 
 PART = 2**20  # so many values of a batch are added one by one: float32 does not count beyond 2^24
@@ -98,7 +99,13 @@ class Metric(Configurable):
     # without side effects --------------------------------------------------------------------------------------
 
     def stateless_update_state(self, metric_variables, *args, **kwargs) -> list:
-        """`update_state` as a pure function: takes the values of `variables`, returns the new ones."""
+        """`update_state` as a pure function: takes the values of `variables`, returns the new ones.
+
+        A metric that takes its shapes from data, and has not seen any, is given no values: it starts at its first ones.
+        """
+        if not metric_variables and not self.variables:
+            dry(lambda given: self.update_state(*given[0], **given[1]), (args, kwargs))
+            metric_variables = self.variables
         return functional(self.update_state, self._check(metric_variables))(metric_variables, *args, **kwargs)[1]
 
     def stateless_result(self, metric_variables):

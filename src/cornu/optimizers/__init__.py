@@ -26,6 +26,8 @@ def get(identifier):
         return registry.get(_spelled(identifier), "optimizers", "optimizer")
     if isinstance(identifier, dict):
         return deserialize(identifier)
+    if callable(getattr(identifier, "init", None)) and callable(getattr(identifier, "update", None)):
+        raise ValueError("This is an Optax transformation. Wrap it: cornu.optimizers.from_optax(transformation).")
     raise ValueError(f"Cannot read an optimizer from {identifier!r}. Pass a name such as 'adam', an instance, or a "
                      "config dict.")
 

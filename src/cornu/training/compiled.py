@@ -1,8 +1,9 @@
 """What `compile()` was told about losses and metrics, matched with the model's outputs."""
 
+import jax
 import jax.numpy as jnp
 
-from cornu import losses, tree
+from cornu import errors, losses, tree
 from cornu import metrics as metrics_module
 from cornu.metrics.resolve import resolve_metric
 from cornu.symbolic import shape_of
@@ -184,9 +185,13 @@ class CompiledLoss:
 
 
 def _value(loss, y, y_pred, weight):
-    if isinstance(loss, losses.Loss):
+    name = getattr(loss, "name", None) or getattr(loss, "__name__", "loss")
+    if not isinstance(loss, losses.Loss):
+        loss = losses.LossFunctionWrapper(loss, name=name)
+    try:
         return loss(y, y_pred, sample_weight=weight)
-    return losses.LossFunctionWrapper(loss, name=getattr(loss, "__name__", "loss"))(y, y_pred, sample_weight=weight)
+    except jax.errors.JAXTypeError as error:
+        raise errors.explained(error, f"Loss {name!r}") from None
 
 
 def _one_loss(loss, name: str):
@@ -272,8 +277,11 @@ class CompiledMetrics:
         weights = found.split_data(sample_weight, "sample_weight", shared=True)
         for _, name, weighted, metric in self.made:
             if targets.get(name) is not None:
-                metric.update_state(targets[name], found.by_name[name], **(
-                    {"sample_weight": weights.get(name)} if weighted else {}))
+                weight = {"sample_weight": weights.get(name)} if weighted else {}
+                try:
+                    metric.update_state(targets[name], found.by_name[name], **weight)
+                except jax.errors.JAXTypeError as error:
+                    raise errors.explained(error, f"Metric {metric.name!r}") from None
 
     def result(self) -> dict:
         return {key: metric.result() for key, _, _, metric in self.made or ()}

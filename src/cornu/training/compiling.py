@@ -8,7 +8,7 @@ from cornu import check, context, errors, optimizers, registry, tree
 from cornu import metrics as metrics_module
 from cornu.data import unpack_x_y_sample_weight
 from cornu.training.compiled import CompiledLoss, CompiledMetrics
-from cornu.variable import Scope, value_and_grad
+from cornu.variable import Scope, functional, value_and_grad
 
 
 class Compiling:
@@ -110,9 +110,15 @@ class Compiling:
 
     # the steps, in plain text --------------------------------------------------------------------------------------
 
-    def train_step(self, data):
-        """Forward, backward, update and metrics of one batch; returns the logs. Override it to train otherwise."""
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+    def train_step(self, state=None, data=None):
+        """Forward, backward, update and metrics of one batch; returns the logs. Override it to train otherwise.
+
+        `train_step(data)` changes the model's variables. `train_step(state, data)` is Keras-on-JAX's form: the state is
+        the values of (trainable, non-trainable, optimizer's, metrics') variables, and `(logs, new_state)` is returned.
+        """
+        if state is not None and data is not None:
+            return self._pure_step("train", state, data)
+        x, y, sample_weight = unpack_x_y_sample_weight(state if data is None else data)
         variables = self.trainable_variables
 
         def loss_fn():
@@ -129,17 +135,50 @@ class Compiling:
         self._loss_tracker.update_state(loss, sample_weight=_samples(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
-    def test_step(self, data):
-        """Forward pass, loss and metrics of one batch; returns the logs."""
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+    def test_step(self, state=None, data=None):
+        """Forward pass, loss and metrics of one batch; returns the logs.
+
+        `test_step(state, data)` takes the values of (trainable, non-trainable, metrics') variables and returns
+        `(logs, new_state)`, as Keras does on JAX.
+        """
+        if state is not None and data is not None:
+            return self._pure_step("test", state, data)
+        x, y, sample_weight = unpack_x_y_sample_weight(state if data is None else data)
         y_pred = self(x, training=False)
         loss = self._compute_loss(x, y, y_pred, sample_weight, False)
         self._loss_tracker.update_state(loss, sample_weight=_samples(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
-    def predict_step(self, data):
-        """The outputs for one batch."""
-        return self(unpack_x_y_sample_weight(data)[0], training=False)
+    def predict_step(self, state=None, data=None):
+        """The outputs for one batch.
+
+        `predict_step(state, data)` takes the values of (trainable, non-trainable) variables and returns the outputs and
+        the new non-trainable values, as Keras does on JAX.
+        """
+        if state is not None and data is not None:
+            outputs, new = self._pure_step("predict", state, data)
+            return outputs, new[1]
+        return self(unpack_x_y_sample_weight(state if data is None else data)[0], training=False)
+
+    def state_variables(self, kind: str) -> list:
+        """The groups of variables whose values are the state of a step: "train", "test" or "predict"."""
+        groups = [self.trainable_variables, self.non_trainable_variables]
+        if kind == "train":
+            groups.append(list(self.optimizer.variables))
+        if kind != "predict":
+            groups.append(self.metrics_variables)
+        return groups
+
+    def _pure_step(self, kind: str, state, data) -> tuple:
+        """A built-in step on given values: its result, and the new values in the groups of the state."""
+        groups = self.state_variables(kind)
+        if [len(values) for values in state] != [len(group) for group in groups]:
+            raise ValueError(f"{kind}_step: the state has {[len(values) for values in state]} values; the model's groups of "
+                             f"variables have {[len(group) for group in groups]}. Build the model and its optimizer first.")
+        step = getattr(Compiling, f"{kind}_step")
+        result, new = functional(lambda: step(self, data), sum(groups, []))([v for values in state for v in values])
+        left = iter(new)
+        return result, tuple([next(left) for _ in group] for group in groups)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The total loss: the compiled one plus those that layers and regularizers added."""

@@ -12,7 +12,7 @@ import numpy as np
 from cornu import data as data_module
 from cornu import dtypes, optimizers, tree
 from cornu.callbacks import Logs
-from cornu.data import ArraySource, IterableSource
+from cornu.data import ArraySource, IterableSource, columns_of
 from cornu.lowering import current_platform, prepare_cpu
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks, nonfinite
@@ -21,7 +21,7 @@ from cornu.training.compiling import Compiling
 from cornu.training.feeding import Feed
 from cornu.training.front import EAGER, front_of
 from cornu.training.step import Step
-from cornu.variable import structure
+from cornu.variable import Scope, structure
 
 _IN_FLIGHT = 16  # about half of the steps that may wait on the device before the loop waits for it
 
@@ -73,15 +73,11 @@ class Loop(Compiling):
         def run(data):
             return _logs(method(_pack(data) if packed else data), kind)
 
-        if list(inspect.signature(method).parameters)[:1] != ["state"]:
-            return run
+        if not packed or list(inspect.signature(method).parameters)[:1] != ["state"]:
+            return _without_metrics(run, self.metrics_variables) if kind == "predict" else run
 
         def run_stateful(data):  # Keras-on-JAX's form: train_step(self, state, data) -> (logs, state)
-            groups = [self.trainable_variables, self.non_trainable_variables]
-            if kind == "train":
-                groups.append(list(self.optimizer.variables))
-            if kind != "predict":
-                groups.append(self.metrics_variables)
+            groups = self.state_variables(kind)
             logs, new = method(tuple([v.raw for v in g] for g in groups), _pack(data))
             if kind == "predict":
                 groups = groups[1:2] if len(new) == len(groups[1]) else groups
@@ -138,6 +134,11 @@ class Loop(Compiling):
             self._maybe_build((shapes,), {})
             if not all(layer.built for layer in self._flatten_layers()):
                 infer(self._traced, (shapes,), {}, self.name)
+
+    def _by_columns(self, x):
+        """A frame as a dict of its columns, where the model's inputs go by the columns' names."""
+        names = self.input_names if self.graph is not None else ()
+        return columns_of(x, names) if len(names) > 1 else x
 
     def _output_structure(self):
         """The outputs as symbolic tensors; None before they are known."""
@@ -327,6 +328,18 @@ def _of_batch(tensor, size: int):
     if not isinstance(tensor, KerasTensor) or not tensor.ndim or tensor.shape[0] is not None:
         return tensor
     return KerasTensor((size, *tensor.shape[1:]), tensor.dtype)
+
+
+def _without_metrics(run, variables: list):
+    """A prediction step whose `call` may update metrics: predicting leaves them as they are."""
+    if not variables:
+        return run
+
+    def quiet(data):
+        with Scope(variables, [v.raw for v in variables]):
+            return run(data)
+
+    return quiet
 
 
 class _Called:

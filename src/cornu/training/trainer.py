@@ -9,7 +9,7 @@ import numpy as np
 from cornu import check, config, errors, tree
 from cornu import data as data_module
 from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
-from cornu.data import ArraySource, closing, source_of, unpack_x_y_sample_weight
+from cornu.data import ArraySource, closing, is_empty, source_of, unpack_x_y_sample_weight
 from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
@@ -54,6 +54,7 @@ class Trainer(Loop):
         self._require_compiled("fit")
         epochs = check.positive("epochs", min(epochs, config.max_epochs() or epochs), zero=True)
         verbose = _verbosity(verbose)
+        x = self._by_columns(x)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = data_module.split((x, y, sample_weight), validation_split)
         source = source_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
@@ -117,8 +118,14 @@ class Trainer(Loop):
     def _validation(self, data, batch_size, steps):
         if data is None:
             return None
+        if isinstance(data, (list, tuple)) and len(data) < 2 and self._loss is not None:
+            raise ValueError("validation_data is (x, y) or (x, y, sample_weight), or something that gives batches. Received a "
+                             f"{type(data).__name__} of {len(data)}: the targets are missing.")
         x, y, weight = data if isinstance(data, tuple) and len(data) == 3 else unpack_x_y_sample_weight(data)
-        return source_of(x, y, weight, batch_size, False, steps)
+        if is_empty(x):
+            warnings.warn("validation_data is empty, so nothing is validated.", stacklevel=3)
+            return None
+        return source_of(self._by_columns(x), y, weight, batch_size, False, steps)
 
     def _validate(self, source, epoch, frequency, steps, callbacks) -> dict:
         due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
@@ -170,7 +177,7 @@ class Trainer(Loop):
             raise ValueError(f"evaluate: unknown arguments {sorted(kwargs)}.")
         self._require_compiled("evaluate")
         verbose = _verbosity(verbose)
-        source = source_of(x, y, sample_weight, batch_size, False, steps)
+        source = source_of(self._by_columns(x), y, sample_weight, batch_size, False, steps)
         self._check_data(source, "test")
         source = self._fronted(source)
         if not isinstance(callbacks, CallbackList):
@@ -205,6 +212,7 @@ class Trainer(Loop):
         if known is not None and callbacks is None and isinstance(x, np.ndarray) and known == (
                 structure["version"], x.shape, x.dtype) and len(x) <= (batch_size or 32):
             return self._predict_once((x, None, None), verbose)
+        x = self._by_columns(x)
         source = source_of(x, None, None, batch_size, False, steps)
         with interrupts, closing(source):
             return self._predict(x, source, verbose, steps, callbacks)
@@ -226,13 +234,13 @@ class Trainer(Loop):
             callbacks.on_predict_begin()
             self._run("predict", source, callbacks, limit=_limit(steps), collect=parts.append)
             callbacks.on_predict_end()
-        return tree.map_structure(lambda *p: np.concatenate([np.asarray(a) for a in p]), *parts)
+        return tree.map_structure(_joined, *parts)
 
     def _predict_once(self, batch, verbose):
         """The short way for data of one batch."""
         bar = Progbar(1, verbose=verbose) if verbose else None
         with interrupts:
-            output = jax.tree.map(np.asarray, self._step("predict")((batch[0], None, None)))
+            output = jax.tree.map(np.array, self._step("predict")((batch[0], None, None)))
         if bar is not None:
             bar.update(1)
         return output
@@ -254,18 +262,18 @@ class Trainer(Loop):
     @errors.filtered
     def predict_on_batch(self, x):
         """The outputs for one batch."""
-        source = self._fronted(ArraySource((x, None, None), 2**31 - 1))
+        source = self._fronted(ArraySource((self._by_columns(x), None, None), 2**31 - 1))
         batch = self._adapt(source.first())
         self._prepare(batch, "predict")
         with interrupts:
-            return tree.map_structure(np.asarray, self._step("predict")(batch))
+            return tree.map_structure(np.array, self._step("predict")(batch))
 
     def _on_batch(self, kind, x, y, sample_weight, class_weight, return_dict):
         if class_weight is not None:
             if sample_weight is not None:
                 raise ValueError("Give either class_weight or sample_weight, not both.")
             sample_weight = data_module.class_weights_for(y, class_weight)
-        source = ArraySource((x, y, sample_weight), 2**31 - 1)
+        source = ArraySource((self._by_columns(x), y, sample_weight), 2**31 - 1)
         self._check_data(source, kind)
         source = self._fronted(source)
         batch = self._adapt(source.first())
@@ -278,6 +286,11 @@ class Trainer(Loop):
             self._watch(step, source, (0, 0, None, 0))
         logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
+
+
+def _joined(*parts):
+    """The parts one after the other, in memory of the caller's own."""
+    return np.array(parts[0]) if len(parts) == 1 else np.concatenate([np.asarray(part) for part in parts])
 
 
 def _number(value):
