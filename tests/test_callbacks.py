@@ -190,8 +190,10 @@ def test_a_misspelt_monitor_is_an_error_before_the_first_step(weights, make, nam
 
 
 def test_a_validation_monitor_needs_validation_data():
-    with pytest.raises(ValueError, match="pass validation_data"):
-        build(cornu).fit(X, Y, verbose=0, callbacks=[C.EarlyStopping()])
+    for callback in (C.EarlyStopping(), C.ReduceLROnPlateau()):
+        with pytest.warns(UserWarning, match="pass validation_data"):
+            trained = build(cornu).fit(X, Y, epochs=2, verbose=0, callbacks=[callback])
+        assert len(trained.epoch) == 2
 
 
 def test_schedules_and_rates_exclude_each_other(weights):

@@ -341,7 +341,11 @@ def resolve(name: str, area: str | None, kind: str, short: str | None = None):
             for functions in _functions.values():
                 if key in functions:
                     return functions[key]
-    raise check.unknown(kind, short or name, [*names_in(area or ""), *custom])
+    error = check.unknown(kind, short or name, [*names_in(area or ""), *custom])
+    if short is None:
+        raise error
+    raise ValueError(f"{error}\nIf it is your own, register it with @cornu.saving.register_keras_serializable() or pass "
+                     f"custom_objects={{{short!r}: ...}}.")
 
 
 def get(identifier, area: str, kind: str, instantiate: bool = True):

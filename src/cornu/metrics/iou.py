@@ -1,6 +1,8 @@
 """Intersection over union, from a confusion matrix."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import check
 from cornu.losses.base import mask_of
@@ -24,7 +26,10 @@ class _IoUBase(Metric):
             name="total_confusion_matrix")
 
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
-        """Take in a batch of class numbers, or of values over classes; numbers out of range do not count."""
+        """Take in a batch of class numbers, or of values over classes.
+
+        Raises ValueError for class numbers out of range; inside a compiled step, which sees no values, they do not count.
+        """
         mask = mask_of(y_pred)
         y_true, y_pred = self._classes(tensor(y_true), tensor(y_pred))
         if y_true.ndim == y_pred.ndim + 1 and y_true.shape[-1] == 1:
@@ -35,6 +40,8 @@ class _IoUBase(Metric):
             raise ValueError(f"{type(self).__name__}: class numbers of shape {tuple(y_true.shape)} do not fit "
                              f"predicted ones of shape {tuple(y_pred.shape)}. Set sparse_y_true or sparse_y_pred to "
                              "False for one-hot targets or probabilities.")
+        self._refuse_others("y_true", y_true)
+        self._refuse_others("y_pred", y_pred)
         weights = weigh(y_true.shape, self.total_confusion_matrix.dtype, sample_weight, mask)
         weights = jnp.ones(y_true.shape, self.total_confusion_matrix.dtype) if weights is None else weights
         y_true, y_pred, weights = (x.reshape(-1) for x in (y_true.astype("int32"), y_pred.astype("int32"), weights))
@@ -45,6 +52,20 @@ class _IoUBase(Metric):
         place = part, jnp.where(known, y_true, 0), jnp.where(known, y_pred, 0)
         counts = jnp.zeros((-(-len(weights) // PART) or 1, self.num_classes, self.num_classes), weights.dtype)
         self.total_confusion_matrix.assign_add(jnp.sum(counts.at[place].add(jnp.where(known, weights, 0)), axis=0))
+
+    def _refuse_others(self, name: str, numbers) -> None:
+        """Raise ValueError for class numbers out of range, where there are values to look at."""
+        if isinstance(numbers, jax.core.Tracer):
+            return
+        numbers = np.asarray(numbers).reshape(-1)
+        others = (numbers < 0) | (numbers >= self.num_classes)
+        if self.ignore_class is not None:
+            others &= numbers != self.ignore_class
+        if others.any():
+            index = int(np.argmax(others))
+            raise ValueError(f"{type(self).__name__}: `{name}` has class number {numbers[index]} at index {index}; with "
+                             f"num_classes={self.num_classes} they lie between 0 and {self.num_classes - 1}. Set "
+                             "ignore_class for samples that do not count.")
 
     def _classes(self, y_true, y_pred):
         return (y_true if self.sparse_y_true else jnp.argmax(y_true, axis=self.axis),

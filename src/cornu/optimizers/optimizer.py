@@ -259,16 +259,19 @@ class Optimizer(Configurable):
             grads, variables = map(list, zip(*pairs))
             if self.loss_scale_factor is not None:
                 grads = [g / self.loss_scale_factor for g in grads]
-            if self.gradient_accumulation_steps:
-                self._accumulate(grads, variables)
-            else:
-                self._update_all(grads, variables)
-            if self.use_ema:
-                self._update_averages()
+            self._backend_apply_gradients(grads, variables)
             for variable in variables:
                 if variable.constraint is not None:
                     variable.assign(variable.constraint(variable.raw))
         self._iterations.assign_add(1)
+
+    def _backend_apply_gradients(self, grads: list, trainable_variables: list) -> None:
+        """Accumulate or update, and move the averages: what subclasses for Keras override to change the gradients."""
+        if self.gradient_accumulation_steps:
+            self._accumulate(grads, trainable_variables)
+        else:
+            self._update_all(grads, trainable_variables)
+            self._update_averages()
 
     def stateless_apply(self, optimizer_variables: Sequence, grads: Sequence, trainable_variables: Sequence) -> tuple:
         """Pure form of `apply`: takes and returns values, `(new_trainable_variables, new_optimizer_variables)`."""
@@ -392,15 +395,19 @@ class Optimizer(Configurable):
 
         def update():
             self._update_all([a.raw / steps for a in own], variables)
+            self._update_averages()
             for accumulator in own:
                 accumulator.assign(jnp.zeros_like(accumulator.raw))
 
-        when((self._iterations.raw + 1) % steps == 0, update, [*variables, *self._variables])
+        changed = self._trainable_variables if self.use_ema else variables
+        when((self._iterations.raw + 1) % steps == 0, update, [*changed, *self._variables])
 
     # averages and decay ----------------------------------------------------------------------------------------
 
     def _update_averages(self) -> None:
-        """Move the averages, and set the weights to them every `ema_overwrite_frequency` steps."""
+        """Move the averages, if any, and set the weights to them every `ema_overwrite_frequency` steps."""
+        if not self.use_ema:
+            return
         iterations = getattr(self.iterations, "raw", self.iterations)
         momentum = jnp.where(iterations == 0, 0.0, self.ema_momentum)  # the first average is the weight
         frequency = self.ema_overwrite_frequency
