@@ -28,3 +28,14 @@ def auto_name(prefix: str) -> str:
 def reset() -> None:
     """Start every running number anew."""
     _counts.clear()
+
+
+def counts() -> dict:
+    """The running numbers as they are now."""
+    return dict(_counts)
+
+
+def set_counts(counts: dict) -> None:
+    """Set the running numbers back to what `counts` gave."""
+    _counts.clear()
+    _counts.update(counts)

@@ -10,15 +10,14 @@ import sys
 
 import jax
 import numpy as np
-from jax import export
 
 from cornu import dtypes, errors, names, tree
 from cornu.registry import Configurable, add_special, serialize
+from cornu.sizes import TRIALS, Sizes, about_symbols, cleaned, common
+from cornu.trials import Trial
 from cornu.variable import Scope, Variable
 
-# One symbol per axis: unknown sizes of one axis are taken as equal, as batches and lengths usually are.
-_SYMBOLS = None
-_CONCRETE = ((6, 192), (12, 384))  # the two trials where symbols are inconclusive: (axis 0, other axes)
+_ATTEMPTS = 24  # how often a shape inference is done again with what the last error has taught
 
 
 class KerasTensor:
@@ -253,23 +252,92 @@ def op(fn):
 # Shape inference -------------------------------------------------------------------------------------------------
 
 
-def infer(fn, args, kwargs, name: str = ""):
+def infer(fn, args, kwargs, name: str = "", guess: bool = False):
     """What the function gives for symbolic arguments, as KerasTensors; values it computes otherwise are kept.
+
+    Unknown sizes are symbols; where one meets another size it is that size. With `guess`, an unknown size may also be
+    taken from another argument where the error does not say what meets what.
 
     Raises ValueError where the shapes do not fit.
     """
-    try:
-        return _evaluate(fn, args, kwargs, _symbol)
-    except Exception as error:  # a symbol was compared with a number, or the call is wrong: concrete sizes decide
-        if not _has_unknown(args, kwargs):
-            raise _as_value_error(error, name, args, kwargs) from None
+    leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
+    sizes = Sizes([x.shape for x in leaves if isinstance(x, KerasTensor)])
+    reported = None
+    for _ in range(_ATTEMPTS):
         try:
-            first, second = (_evaluate(fn, args, kwargs, _sizes(*trial)) for trial in _CONCRETE)
-        except Exception as failure:
-            raise _as_value_error(failure, name, args, kwargs) from None
-        if len(tree.flatten(first)) != len(tree.flatten(second)):  # how many there are depends on an unknown size
-            raise _as_value_error(error, name, args, kwargs) from None
-    return tree.map_structure(_join, first, second)
+            return _evaluate(fn, leaves, treedef, sizes)
+        except Exception as error:
+            if reported is None or about_symbols(reported):
+                reported = error
+            if not sizes.learn(error):
+                break
+    if sizes.unknown() and not isinstance(reported, (NameError, ImportError)):
+        found, failure = _by_trials(fn, leaves, treedef, sizes, guess)
+        if failure is None:
+            return found
+        reported = failure if about_symbols(reported) else reported
+    raise _as_value_error(reported, name, args, kwargs) from None
+
+
+def _by_trials(fn, leaves, treedef, sizes, guess):
+    """The outputs by concrete sizes, and None; or None, and why there are none."""
+    failure = None
+    for given in [sizes, *([Sizes(sizes.shapes)] if sizes.found else []), *(_guesses(leaves, sizes) if guess else ())]:
+        try:
+            return _joined(fn, leaves, treedef, given), None
+        except Exception as error:
+            failure = failure or error
+    return None, failure
+
+
+def _joined(fn, leaves, treedef, sizes):
+    """What two trials of concrete sizes give, with None for the sizes in which they differ.
+
+    Layers that are built on the way are built for the shapes that both trials have in common: they are unbuilt after
+    each of the first two, and built in a third.
+    """
+    trials, outputs, failures = [], [], []
+    for sizes.trial in TRIALS:
+        with Trial() as trial:
+            try:
+                outputs.append(_evaluate(fn, leaves, treedef, sizes))
+            except Exception as error:
+                failures.append(error)
+        trials.append(trial)
+        if failures and len(failures) == 1 and len(trials) == 2:
+            raise failures[0]
+    if failures:
+        raise _common_error(*failures)
+    if trials[0].built:
+        sizes.trial = TRIALS[0]
+        with Trial(known=trials):
+            outputs[0] = _evaluate(fn, leaves, treedef, sizes)
+    if len(tree.flatten(outputs[0])) != len(tree.flatten(outputs[1])):
+        raise ValueError("How many outputs there are depends on a size that is unknown (None).")
+    return tree.map_structure(_join, *outputs)
+
+
+def _common_error(one, other):
+    """The first of two errors, without the trial sizes in which they differ."""
+    if type(one) is type(other) and one.args and isinstance(one.args[0], str):
+        one.args = (common(str(one), str(other)), *one.args[1:])
+        pairs = zip(getattr(one, "__notes__", ()), getattr(other, "__notes__", ()))
+        notes = [common(a, b) for a, b in pairs]
+        if notes:
+            one.__notes__ = notes
+    return one
+
+
+def _guesses(leaves, sizes):
+    """Sizes in which one unknown size is another tensor's: for errors that name no symbol."""
+    known = [d for x in leaves for d in getattr(x, "shape", ()) if isinstance(d, int) and d > 1]
+    known += [x for x in leaves if type(x) is int and x > 1]
+    for name in sizes.names():
+        for value in list(dict.fromkeys(known))[:4]:
+            guess = Sizes(sizes.shapes)
+            guess.apart = sizes.apart
+            guess.bind(name, value)
+            yield guess
 
 
 _known: dict = {}  # what an op gave for the same shapes and settings: a trace costs a millisecond, a look-up 20 us
@@ -280,23 +348,30 @@ def _infer_once(fn, args, kwargs):
     leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
     signs = [("tensor", x.shape, x.dtype) if isinstance(x, KerasTensor) else (type(x), x) for x in leaves]
     if not all(isinstance(x, (KerasTensor, int, float, str, bool, type(None))) for x in leaves):
-        return infer(fn, args, kwargs, fn.__name__)
+        return infer(fn, args, kwargs, fn.__name__, guess=True)
     key = (fn, treedef, tuple(signs), dtypes.config.floatx(), jax.config.jax_enable_x64)
     if key not in _known:
         if len(_known) > 4096:
             _known.clear()
-        _known[key] = infer(fn, args, kwargs, fn.__name__)
+        _known[key] = infer(fn, args, kwargs, fn.__name__, guess=True)
     return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype) if isinstance(x, KerasTensor) else x, _known[key])
 
 
 def _as_value_error(error, name, args, kwargs):
-    if not isinstance(error, (TypeError, IndexError, ZeroDivisionError)) or "KerasTensor" in str(error):
-        return error
-    shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor))
-    message = errors.hint_for(error) or str(error).split("\n--------------------")[0]
-    found = ValueError(f"{name}: cannot be computed for inputs of shape {shapes}.\n{message}")
-    found.__dict__.update(error.__dict__)  # the note that says in which layer
-    return found.with_traceback(error.__traceback__)
+    """The error as a user can read it: JAX's as a ValueError, and None for every size that was a symbol."""
+    notes = [cleaned(note) for note in getattr(error, "__notes__", ())]
+    if isinstance(error, (TypeError, IndexError, ZeroDivisionError)) and "KerasTensor" not in str(error) \
+            or about_symbols(error):
+        shapes = ", ".join(str(x.shape) for x in tree.flatten((args, kwargs)) if isinstance(x, KerasTensor))
+        message = errors.hint_for(error) or cleaned(str(error).split("\n--------------------")[0])
+        found = ValueError(f"{name}: cannot be computed for inputs of shape {shapes}.\n{message}")
+        found.__dict__.update(error.__dict__)  # the note that says in which layer
+        error = found.with_traceback(error.__traceback__)
+    elif error.args and isinstance(error.args[0], str):
+        error.args = (cleaned(error.args[0]), *error.args[1:])
+    if notes:
+        error.__notes__ = notes
+    return error
 
 
 def dry(fn, *args):
@@ -312,25 +387,8 @@ def dry(fn, *args):
     return jax.eval_shape(body, *args), written
 
 
-def _symbol(axis: int):
-    global _SYMBOLS
-    if _SYMBOLS is None:
-        _SYMBOLS = export.symbolic_shape(", ".join(["batch", *(f"d{i}" for i in range(1, 12))]))
-    return _SYMBOLS[axis]
-
-
-def _sizes(batch: int, other: int):
-    return lambda axis: other if axis else batch
-
-
-def _has_unknown(args, kwargs) -> bool:
-    return any(isinstance(x, KerasTensor) and None in x.shape for x in tree.flatten((args, kwargs)))
-
-
-def _evaluate(fn, args, kwargs, size_of):
-    leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
-    shapes = {i: tuple(size_of(a) if d is None else d for a, d in enumerate(x.shape))
-              for i, x in enumerate(leaves) if isinstance(x, KerasTensor)}
+def _evaluate(fn, leaves, treedef, sizes):
+    shapes = dict(zip([i for i, x in enumerate(leaves) if isinstance(x, KerasTensor)], sizes.all()))
     where = [i for i in shapes if leaves[i].dtype != "string"]
     structs = [jax.ShapeDtypeStruct(shapes[i], leaves[i].dtype) for i in where]
     leaves = [_words(shapes[i]) if i in shapes and i not in where else x for i, x in enumerate(leaves)]

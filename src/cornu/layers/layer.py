@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import arguments, context, dtypes, errors, initializers, registry, tree
+from cornu import arguments, context, dtypes, errors, initializers, registry, tree, trials
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
@@ -29,7 +29,7 @@ def _wrap_build(build):
             return build(self, *args, **kwargs)
         names_of = list(inspect.signature(build).parameters)[1:]
         shapes = {**dict(zip(names_of, args)), **kwargs}
-        shapes = {k: tree.as_shapes(v) for k, v in shapes.items()}
+        shapes = trials.building(self, {k: tree.as_shapes(v) for k, v in shapes.items()})
         self._building = True
         try:
             with context.name_scope(self.name):
@@ -144,7 +144,7 @@ class Layer(Holder, Operation):
     def _maybe_build(self, args, kwargs) -> None:
         shapes = {name: shapes_of(value) for name, value in self._arguments(args, kwargs).items() if has_tensor(value)}
         if getattr(type(self).build, "_is_default", False):  # sublayers build themselves when they are called
-            self._build_shapes = {"input_shape": next(iter(shapes.values()), None)}
+            self._build_shapes = trials.building(self, {"input_shape": next(iter(shapes.values()), None)})
             self.built = True
             return
         wanted = list(inspect.signature(type(self).build).parameters)[1:]
