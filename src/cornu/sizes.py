@@ -63,6 +63,8 @@ class Sizes:
         text = str(error)
         if self.trial is not None or not re.search(rf"\b{_NAME}\b", text):
             return False
+        if "requires a constant" in text:  # int(), range(): no symbol will do
+            return False
         if type(error).__name__ == "InconclusiveDimensionOperation" or "equal division" in text:
             return self._learn_factor(text)
         pairs = [pair for pair in map(_solve, _equations(text)) if pair is not None]

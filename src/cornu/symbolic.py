@@ -330,9 +330,9 @@ def _common_error(one, other):
 
 def _guesses(leaves, sizes):
     """Sizes in which one unknown size is another tensor's: for errors that name no symbol."""
-    known = [d for x in leaves for d in getattr(x, "shape", ()) if isinstance(d, int) and d > 1]
-    known += [x for x in leaves if type(x) is int and x > 1]
-    for name in sizes.names():
+    shaped = [x.shape for x in leaves if hasattr(x, "shape")]
+    known = [d for shape in shaped for d in shape if isinstance(d, int) and d > 1]
+    for name in sizes.names() if len(shaped) > 1 else ():
         for value in list(dict.fromkeys(known))[:4]:
             guess = Sizes(sizes.shapes)
             guess.apart = sizes.apart

@@ -128,6 +128,8 @@ def _class_numbers(y_true, y_pred, axis: int, name: str) -> tuple:
     expected = y_pred.shape[:axis % y_pred.ndim] + y_pred.shape[axis % y_pred.ndim + 1:]
     if y_true.shape != expected:
         hint = " For one-hot targets use categorical_crossentropy." if given == y_pred.shape else ""
+        if len(given) == 1 and y_pred.ndim > 2:
+            hint = " For one class a sample, put a Flatten or a pooling layer in front of the last Dense."
         raise ValueError(f"{name}: class numbers of shape {tuple(given)} do not fit `y_pred` of shape "
                          f"{tuple(y_pred.shape)}. Pass y_true of shape {tuple(expected)}.{hint}")
     return y_true, y_pred

@@ -94,7 +94,7 @@ def _two_over_places(term, *arrays):
 
 def _over_groups(sums, groups):
     """Sums of channels, (batch, channels), as their group's sum, in each of its channels."""
-    parts = sums.reshape(len(sums), groups, -1)
+    parts = sums.reshape(sums.shape[0], groups, -1)
     return jnp.broadcast_to(jnp.sum(parts, -1, keepdims=True), parts.shape).reshape(sums.shape)
 
 

@@ -55,8 +55,10 @@ def _labels(y_true, y_pred, name: str):
     """Class numbers of the shape of `y_pred` without its last axis."""
     labels = y_true[..., 0] if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
     if labels.shape != y_pred.shape[:-1]:
+        hint = " For one class a sample, put a Flatten or a pooling layer in front of the last Dense."
         raise ValueError(f"{name}: class numbers of shape {tuple(y_true.shape)} do not fit y_pred of shape "
-                         f"{tuple(y_pred.shape)}. Pass y_true of shape {tuple(y_pred.shape[:-1])}.")
+                         f"{tuple(y_pred.shape)}. Pass y_true of shape {tuple(y_pred.shape[:-1])}."
+                         + hint * (y_true.ndim == 1 and y_pred.ndim > 2))
     return labels
 
 

@@ -133,7 +133,7 @@ class RNN(Layer):
         expected = jax.eval_shape(self._zeros_like, sequences)
         given = jax.tree.leaves(initial)
         wanted, structure = jax.tree.flatten(expected)
-        if [shape_of(g) for g in given] != [shape_of(w) for w in wanted]:
+        if len(given) != len(wanted) or not all(map(_fits, given, wanted)):
             raise ValueError(
                 f"{called(self)}: initial_state must be {len(wanted)} array(s) of shape "
                 f"{', '.join(str(shape_of(w)) for w in wanted)}. Received: "
@@ -196,6 +196,12 @@ class RNN(Layer):
         last, outputs, states = masked_scan(step, steps, mask, states, shown, written, zeros=self.zero_output_for_mask,
                                             keep=self.return_sequences, unroll=self.unroll)
         return last, None if outputs is None else jnp.moveaxis(outputs, 0, 1), states
+
+
+def _fits(given, wanted) -> bool:
+    """Whether a state has the wanted shape, as far as sizes are known."""
+    one, other = shape_of(given), shape_of(wanted)
+    return len(one) == len(other) and all(a == b or a is None or b is None for a, b in zip(one, other))
 
 
 @dataclasses.dataclass(frozen=True)
