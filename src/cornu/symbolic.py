@@ -349,7 +349,8 @@ def _infer_once(fn, args, kwargs):
     signs = [("tensor", x.shape, x.dtype) if isinstance(x, KerasTensor) else (type(x), x) for x in leaves]
     if not all(isinstance(x, (KerasTensor, int, float, str, bool, type(None))) for x in leaves):
         return infer(fn, args, kwargs, fn.__name__, guess=True)
-    key = (fn, treedef, tuple(signs), dtypes.config.floatx(), jax.config.jax_enable_x64)
+    key = (fn, treedef, tuple(signs), dtypes.config.floatx(), dtypes.config.image_data_format(),
+           jax.config.jax_enable_x64)
     if key not in _known:
         if len(_known) > 4096:
             _known.clear()

@@ -68,6 +68,7 @@ class Layer(Holder, Operation):
 
     supports_masking = False  # whether a mask of the input is handed on, or dealt with
     input_spec = None
+    _reads_wide = False  # whether float32 inputs are not narrowed to a 16-bit compute dtype: `call` narrows its result
     _weightless = False  # whether there is nothing to build
     _remat = None  # the RematScope in which the layer was made
 
@@ -299,7 +300,7 @@ class Layer(Holder, Operation):
         elif isinstance(value, Variable):
             value = value.value
         if self.autocast and isinstance(value, jax.Array) and value.dtype != self._compute_dtype \
-                and jnp.issubdtype(value.dtype, jnp.floating):
+                and jnp.issubdtype(value.dtype, jnp.floating) and not (self._reads_wide and value.dtype == jnp.float32):
             mask = context.mask_of(value)
             value = value.astype(self._compute_dtype)
             if mask is not None:

@@ -16,11 +16,20 @@ from cornu.layers.parts import Parted, called, told
 from cornu.lowering import affine, group_norm, moments, row_norm, special
 
 
+class _Wide(Layer):
+    """Computes in float32 and gives the result in the compute dtype: large numbers are no infinities on the way."""
+
+    _reads_wide = True
+
+    def _narrow(self, result, inputs):
+        return result.astype(self.compute_dtype if self.autocast and result.dtype == jnp.float32 else inputs.dtype)
+
+
 def _wide(x):
     return x.astype("float32") if x.dtype in (jnp.float16, jnp.bfloat16) else x
 
 
-class _Normalization(Parted):
+class _Normalization(Parted, _Wide):
     """What the family shares: `scale` by a weight gamma, and `center` by a weight beta."""
 
     supports_masking = True
@@ -139,8 +148,8 @@ class BatchNormalization(_Normalization):
         if axis == inputs.ndim - 1:
             scale = inverse if self.gamma is None else inverse * self.gamma.value
             shift = jnp.zeros_like(scale) if self.beta is None else self.beta.value
-            return affine(x, mean, scale, shift).astype(inputs.dtype)
-        return self._affine(x, mean.reshape(shape), inverse.reshape(shape), shape).astype(inputs.dtype)
+            return self._narrow(affine(x, mean, scale, shift), inputs)
+        return self._narrow(self._affine(x, mean.reshape(shape), inverse.reshape(shape), shape), inputs)
 
     def _moments(self, x, axis, mask):
         if mask is None and axis == x.ndim - 1:
@@ -218,10 +227,10 @@ class LayerNormalization(_Normalization):
         axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
         shape = [n if i in axes else 1 for i, n in enumerate(x.shape)]
         if axes == (x.ndim - 1,) and self.gamma is not None and self.beta is not None and special(x, self.gamma.value):
-            return row_norm(x, self.gamma.value, self.beta.value, self.epsilon).astype(inputs.dtype)
+            return self._narrow(row_norm(x, self.gamma.value, self.beta.value, self.epsilon), inputs)
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
         mean = 0.0 if self.rms_scaling else mean
-        return self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape).astype(inputs.dtype)
+        return self._narrow(self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), shape), inputs)
 
 
 class GroupNormalization(_Normalization):
@@ -265,17 +274,17 @@ class GroupNormalization(_Normalization):
         x = _wide(inputs)
         axis = self.axis % x.ndim
         if axis == x.ndim - 1 > 1 and self.gamma is not None and self.beta is not None and special(x, self.gamma.value):
-            return group_norm(x, self.gamma.value, self.beta.value, self.groups, self.epsilon).astype(inputs.dtype)
+            return self._narrow(group_norm(x, self.gamma.value, self.beta.value, self.groups, self.epsilon), inputs)
         size = x.shape[axis] // self.groups
         x = x.reshape((*x.shape[:axis], self.groups, size, *x.shape[axis + 1:]))
         axes = tuple(i for i in range(1, x.ndim) if i != axis)
         affine = [self.groups if i == axis else size if i == axis + 1 else 1 for i in range(x.ndim)]
         mean, variance = jnp.mean(x, axes, keepdims=True), jnp.var(x, axes, keepdims=True)
         x = self._affine(x, mean, jax.lax.rsqrt(variance + self.epsilon), affine)
-        return x.reshape(inputs.shape).astype(inputs.dtype)
+        return self._narrow(x.reshape(inputs.shape), inputs)
 
 
-class RMSNormalization(Layer):
+class RMSNormalization(_Wide):
     """`scale * x / sqrt(mean(x²) + epsilon)` over the last axis, or several (Zhang and Sennrich 2019).
 
     Args:
@@ -300,12 +309,12 @@ class RMSNormalization(Layer):
         axes = tuple(a % x.ndim for a in (self.axis if isinstance(self.axis, list) else [self.axis]))
         scale = self.scale.value.reshape([n if i in axes else 1 for i, n in enumerate(x.shape)])
         if axes == (x.ndim - 1,) and special(wide, self.scale.value):
-            return row_norm(wide, self.scale.value, None, self.epsilon).astype(x.dtype)
+            return self._narrow(row_norm(wide, self.scale.value, None, self.epsilon), x)
         inverse = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axes, keepdims=True) + self.epsilon)
-        return (wide * (inverse * scale)).astype(x.dtype)
+        return self._narrow(wide * (inverse * scale), x)
 
 
-class UnitNormalization(Layer):
+class UnitNormalization(_Wide):
     """`x / sqrt(sum(x²))`: vectors of length 1 along an axis, or several; vectors of zeros stay so.
 
     Args:
@@ -330,7 +339,7 @@ class UnitNormalization(Layer):
         axes = tuple(self.axis) if isinstance(self.axis, list) else self.axis
         x = _wide(inputs)
         square = jnp.sum(jnp.square(x), axes, keepdims=True)
-        return (x * jax.lax.rsqrt(jnp.maximum(square, 1e-12**2))).astype(inputs.dtype)
+        return self._narrow(x * jax.lax.rsqrt(jnp.maximum(square, 1e-12**2)), inputs)
 
 
 class SpectralNormalization(Wrapper):

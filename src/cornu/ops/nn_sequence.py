@@ -168,6 +168,10 @@ def dot_product_attention(query, key, value, bias=None, mask=None, scale=None, i
         raise ValueError("dot_product_attention: key and value must agree in batch, length and heads, query and key in batch "
                          f"and depth. Received shapes: query {query.shape}, key {key.shape}, value {value.shape}")
     dtype = jnp.result_type(query, key, value)
+    if on_cpu() and dtype in (jnp.float16, jnp.bfloat16):  # XLA:CPU cannot sum products of float16 in float32
+        wide = (x.astype("float32") for x in (query, key, value))
+        return dot_product_attention(*wide, bias, mask, scale, is_causal, flash_attention,
+                                     attn_logits_soft_cap).astype(dtype)
     query, key, value = (x.astype(dtype) for x in (query, key, value))
     bias, mask = (None if x is None else tensor(x) for x in (bias, mask))
     mask = None if mask is None else mask.astype(bool)

@@ -136,7 +136,20 @@ def round(x, decimals=0):
         x: a tensor of any shape.
         decimals: how many; a negative number rounds to tens, hundreds ...
     """
-    return jnp.round(tensor(x), decimals)
+    x = tensor(x)
+    if decimals < 0 and jnp.issubdtype(x.dtype, jnp.integer):
+        return _round_integers(x, 10 ** -decimals)
+    return jnp.round(x, decimals)
+
+
+def _round_integers(x, unit: int):
+    """Integers rounded to multiples of a unit; halves go to the even multiple."""
+    if unit > jnp.iinfo(x.dtype).max:
+        return jnp.zeros_like(x)
+    whole = x // unit
+    rest = x - whole * unit
+    up = (rest > unit - rest) | ((rest == unit - rest) & (whole % 2 == 1))  # twice the rest may not fit the dtype
+    return (whole + up.astype(x.dtype)) * jnp.asarray(unit, x.dtype)
 
 
 @op

@@ -1,4 +1,8 @@
-"""The base of optimizers: slots as Variables, and one pure rule."""
+"""The base of optimizers: slots as Variables, and one pure rule.
+
+Long because the base holds all that optimizers share: a rate, clipping, decay, averages, accumulation, files.
+"""
+# long because: the one base that all optimizers share
 
 import functools
 import inspect

@@ -73,7 +73,7 @@ class Normalization(Adaptable, Layer):
     Array([0.], dtype=float32)
     """
 
-    goes_before = True
+    goes_before = _reads_wide = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
         super().__init__(**kwargs)
@@ -129,16 +129,18 @@ class Normalization(Adaptable, Layer):
         """The mean or the variance, in a shape that fits the inputs; None before the layer is built."""
         if not self.built:
             return None
-        value = (self.adapt_mean, self.adapt_variance)[which].value if self.input_mean is None else self._given[which]
+        value = (self.adapt_mean, self.adapt_variance)[which].raw if self.input_mean is None else self._given[which]
         return jnp.reshape(value, self._broadcast)
 
     def call(self, inputs):
         if not isinstance(inputs, jax.core.Tracer):
             self._warn_unless_adapted()
-        inputs = jnp.asarray(inputs, self.compute_dtype)
-        mean, scale = (jnp.asarray(v, self.compute_dtype) for v in (self.mean, jnp.sqrt(self.variance)))
+        dtype = jnp.promote_types(self.compute_dtype, "float32")  # large numbers are no infinities on the way
+        inputs = jnp.asarray(inputs, dtype)
+        mean, scale = (jnp.asarray(v, dtype) for v in (self.mean, jnp.sqrt(self.variance)))
         scale = jnp.maximum(scale, config.epsilon())
-        return inputs * scale + mean if self.invert else (inputs - mean) / scale
+        result = inputs * scale + mean if self.invert else (inputs - mean) / scale
+        return result.astype(self.compute_dtype)
 
     # adapt -----------------------------------------------------------------------------------------------------------
 
@@ -238,6 +240,7 @@ class Discretization(Adaptable, Layer):
         self.sparse, self.supports_masking = refuse_sparse(sparse, "Discretization"), True
         self.bin_boundaries = None if bin_boundaries is None else self._rising(bin_boundaries)
         self.summary = np.zeros((2, 0), "float32")
+        self._held = _Held()
 
     def _rising(self, boundaries) -> list:
         try:
@@ -284,20 +287,17 @@ class Discretization(Adaptable, Layer):
         """Forget what was learnt."""
         if self.num_bins is not None:
             self.bin_boundaries, self.summary = None, np.zeros((2, 0), "float32")
+            self._held = _Held()
 
     def update_state(self, data) -> None:
-        """Take a batch into the summary: values in order, and for how many values each of them stands."""
+        """Take in a batch."""
         self._check_adaptable()
-        values = np.sort(_numbers(data, self).astype("float32").reshape(-1))
-        stride = max(len(values) * self.epsilon, 1.0)  # one value is kept for so many
-        kept = values[int(stride) - 1::int(stride)]
-        batch = np.stack([kept, np.full(kept.shape, stride, "float32")])
-        merged = np.concatenate([self.summary, batch], axis=1)
-        self.summary = _thinned(merged[:, np.argsort(merged[0], kind="stable")], self.epsilon)
+        self._held.take(_numbers(data, self).astype("float32").reshape(-1))
 
     def finalize_state(self) -> None:
         """Make the bins from what `update_state` took in."""
-        if self.num_bins is not None and self.summary.size:
+        if self.num_bins is not None and len(self._held):
+            self.summary = self._held.summary(self.epsilon)
             self.bin_boundaries = [float(v) for v in _thinned(self.summary, 1.0 / self.num_bins)[0, :-1]]
 
     def check_ready(self) -> None:
@@ -305,6 +305,44 @@ class Discretization(Adaptable, Layer):
         if self.bin_boundaries is None:
             raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) on it before fit, or pass "
                              "bin_boundaries.")
+
+
+class _Held:
+    """The values that `adapt` was given: all of them as long as they are few, else one for some of their neighbours."""
+
+    _MOST = 1 << 20  # so many are kept; then half of them stand for two each, off by a millionth of the ranks
+
+    def __init__(self):
+        self._parts: list = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, values: np.ndarray) -> None:
+        """Keep values, each standing for one."""
+        self._parts.append(np.stack([values, np.ones(values.shape, "float32")]).astype("float64"))
+        self._count += values.size
+        if self._count > self._MOST:
+            held = self._joined()
+            marks = (np.arange(self._MOST // 2) + 0.5) * held[1].sum() / (self._MOST // 2)
+            place = np.searchsorted(held[1].cumsum(), marks)
+            weight = held[1].sum() / (self._MOST // 2)
+            self._parts = [np.stack([held[0, place], np.full(place.shape, weight)])]
+            self._count = place.size
+
+    def _joined(self) -> np.ndarray:
+        held = np.concatenate(self._parts, axis=1)
+        self._parts = [held[:, np.argsort(held[0], kind="stable")]]
+        return self._parts[0]
+
+    def summary(self, share: float) -> np.ndarray:
+        """Values in order, one for every share of all, and for how many each of them stands."""
+        held = self._joined()
+        stride = max(held.shape[1] * share, 1.0)
+        kept = held[:, int(stride) - 1::int(stride)]
+        weights = np.full(kept.shape[1], stride * held[1, 0])
+        return _thinned(np.stack([kept[0], weights]).astype("float32"), share)
 
 
 def _thinned(summary: np.ndarray, share: float) -> np.ndarray:

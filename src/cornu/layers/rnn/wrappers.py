@@ -164,6 +164,9 @@ class TimeDistributed(Wrapper):
         batch, steps = inputs.shape[:2]
         named = of_call(type(self.layer).call)[0]
         told = {"training": training} if "training" in named else {}
+        if mask is not None and any(m != n for m, n in zip(mask.shape, inputs.shape)):
+            raise ValueError(f"{called(self)}: a mask of shape {tuple(mask.shape)} does not fit inputs of shape "
+                             f"{tuple(inputs.shape)}. It starts with (batch, steps), as they do.")
         if mask is not None and mask.ndim > 2 and "mask" in named:
             told["mask"] = mask.reshape((batch * steps, *mask.shape[2:]))
         output = self.layer(inputs.reshape((batch * steps, *inputs.shape[2:])), **told)
