@@ -3,6 +3,9 @@
 Nothing is registered when it is set: what stands in attributes, lists and dicts is what there is.
 """
 
+import gc
+import weakref
+
 import numpy as np
 
 from cornu import context, registry, tree
@@ -11,7 +14,7 @@ from cornu.random import SeedGenerator
 from cornu.variable import Variable, structure
 
 _NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told",
-                        "_steps", "_kept_parts"))
+                        "_steps", "_kept_parts", "_made_now", "_lost"))
 
 
 class Holder:
@@ -54,14 +57,29 @@ class Holder:
             raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
                                "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
 
-    def _refuse_unkept(self):
-        """Raise RuntimeError for a layer that a call made and nobody keeps: its weights would be new at every step."""
+    def _note_made(self):
+        """Note that this layer, which a call made, makes weights: when the outermost call ends, somebody must keep it."""
         call = context.current()
-        if self._made_in_call and call is not None and call.path \
-                and all(self is not layer for layer in call.path[0]._flatten_layers()):
-            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}) was made inside the `call` of "
-                               f"{call.path[-1].name!r}, which runs at every step: its weights would be new each time, "
-                               "and never trained.\nMake it in __init__ or build, and keep it in an attribute.")
+        if self._made_in_call and call is not None and call.path:
+            call.path[0].__dict__.setdefault("_made_now", []).append((call.path[-1], self))
+
+    def _refuse_unkept(self, made: list):
+        """Raise RuntimeError where a call has made a layer with trainable weights anew, as the call before it did.
+
+        Args:
+            made: pairs of a layer and what its call made. What is kept by now is no fault, nor what is made once.
+        """
+        kept = {id(layer) for layer in self._flatten_layers()}
+        lost = {id(layer): (owner, layer) for owner, layer in made if id(layer) not in kept and layer.trainable_variables}
+        for owner, layer in lost.values():
+            kind = type(layer), tuple(v.shape for v in layer.trainable_variables)
+            before = owner.__dict__.setdefault("_lost", {})
+            if kind in before and _is_gone(before[kind]):
+                raise RuntimeError(
+                    f"Layer {layer.name!r} ({type(layer).__name__}) was made inside the `call` of {owner.name!r}, which "
+                    "runs at every step: its weights are new each time, and never trained.\nMake it in __init__ or build, "
+                    "and keep it in an attribute.")
+            before[kind] = weakref.ref(layer)
 
     # parts -----------------------------------------------------------------------------------------------------
 
@@ -200,6 +218,13 @@ class Holder:
                              + ("" if self.built else " The layer is not built: call it on data first."))
         for index, variable in enumerate(own):
             variable.assign(store[str(index)])
+
+
+def _is_gone(reference) -> bool:
+    """Whether nobody keeps an object, not even a cycle of garbage."""
+    if reference() is not None:
+        gc.collect()
+    return reference() is None
 
 
 def is_metric(value) -> bool:

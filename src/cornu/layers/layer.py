@@ -187,7 +187,8 @@ class Layer(Holder, Operation):
         if not self._initialized:
             raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__(). Call it first.")
         self._refuse_in_call("add_weight was called")
-        self._refuse_unkept()
+        if self._made_in_call:
+            self._note_made()
         dtype = dtypes.standardize(dtype or self.variable_dtype)
         initializer = initializer or ("glorot_uniform" if dtypes.is_float(dtype) else "zeros")
         scope = () if self._building or not self.name else (self.name,)
@@ -279,6 +280,9 @@ class Layer(Holder, Operation):
         finally:
             context._name_path.reset(name_token)
             context.leave(token)
+            made = self.__dict__.pop("_made_now", None)
+        if made:
+            self._refuse_unkept(made)
         if outputs is None:
             raise ValueError(f"Layer {self.name!r}: `call` returned None. It must return the outputs (is `return` "
                              "missing?).")
