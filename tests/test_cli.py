@@ -55,7 +55,8 @@ from keras.layers import Dense
 from keras.models import Sequential
 from keras.datasets import mnist
 from keras import activations as A, ops
-assert before is keras is tk is tf.keras is cornu and K is ops is cornu.ops and layers is keras.layers is cornu.layers
+assert before is keras is tk is tf.keras and K is ops is cornu.ops and layers is keras.layers is cornu.layers
+assert keras.__version__ == keras.version() == '3.15.1' and keras.Model is cornu.Model and keras.__spec__.name == 'keras'
 assert TDense is Dense is cornu.layers.Dense and Sequential is cornu.Sequential and mnist is cornu.datasets.mnist
 assert cornu.__spec__.name == 'cornu' and cornu.layers.__spec__.name == cornu.layers.__name__ == 'cornu.layers'
 import importlib, sys

@@ -14,7 +14,7 @@ FLOORS = [
     ["layers"],
     ["losses", "metrics", "optimizers", "callbacks"],
     ["training", "saving", "models"],
-    ["utils", "backend", "datasets", "testing"],
+    ["utils", "backend", "datasets", "testing", "preprocessing", "mixed_precision", "legacy", "doors"],
     ["file_commands", "cli", "__main__"],
 ]
 ORDER = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -32,12 +32,15 @@ use_disk_cache()
 execute_on_main_thread()
 
 # Loaded when they are first asked for, so that `import cornu` stays light.
-_LAZY = ("backend", "datasets", "saving", "testing", "utils")
+_LAZY = ("backend", "datasets", "legacy", "mixed_precision", "preprocessing", "saving", "testing",
+         "utils")
 
 
 def __getattr__(name: str):
     if name in _LAZY:
         return importlib.import_module(f"cornu.{name}")
+    if name == "install":
+        return importlib.import_module("cornu.doors.opening").install
     raise AttributeError(f"module 'cornu' has no attribute {name!r}")
 
 
@@ -45,7 +48,11 @@ __all__ = [
     "DTypePolicy", "FloatDTypePolicy", "Function", "Functional", "Initializer", "Input", "InputSpec", "KerasTensor",
     "Layer", "Loss", "Metric", "Model", "Operation", "Optimizer", "Regularizer", "RematScope", "Sequential",
     "StatelessScope", "SymbolicScope", "Variable", "__version__", "activations", "callbacks", "config", "constraints",
-    "device", "dtype_policies", "functional", "initializers", "is_keras_tensor", "layers", "losses", "metrics",
+    "device", "dtype_policies", "functional", "initializers", "install", "is_keras_tensor", "layers", "losses", "metrics",
     "models", "name_scope", "ops", "optimizers", "random", "regularizers", "remat", "tree", "value_and_grad",
     "version", *_LAZY,
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,0 +1,5 @@
+"""What older programs ask of Keras under `keras.legacy`."""
+
+from cornu.legacy import saving
+
+__all__ = ["saving"]
