@@ -49,7 +49,7 @@ def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
 def _bent_relu(x, negative_slope, max_value, threshold):
     x = inexact(x)
     below = negative_slope * (x - threshold)
-    result = jnp.where(x >= threshold if negative_slope else x > threshold, x, below)
+    result = jnp.where(x >= 0 if negative_slope and threshold == 0 else x > threshold, x, below)
     return (result if max_value is None else jnp.minimum(result, max_value)).astype(x.dtype)
 
 

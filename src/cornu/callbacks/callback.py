@@ -1,5 +1,7 @@
 """Callback: what listens to training; Logs: values that are read from the device when they are looked at."""
 
+import numpy as np
+
 from cornu import check
 
 
@@ -75,6 +77,16 @@ class Callback:
         """Whether the class overrides an event (or its old name)."""
         old = event.replace("on_train_batch", "on_batch")
         return any(getattr(type(self), e) is not getattr(Callback, e) or e in self.__dict__ for e in {event, old})
+
+
+def rated_optimizers(model) -> list:
+    """The optimizers of a model that have a learning rate each: those inside a MultiOptimizer, else the one there is."""
+    return list(getattr(model.optimizer, "optimizers", ()) or [model.optimizer])
+
+
+def rate_of(optimizer) -> float:
+    """The present learning rate."""
+    return float(np.asarray(optimizer.learning_rate))
 
 
 class Logs(dict):

@@ -8,6 +8,7 @@ import numpy as np
 from cornu import check
 from cornu.callbacks.monitoring import MonitorCallback
 from cornu.files import replacing
+from cornu.ops import greater
 
 
 class SavingCallback(MonitorCallback):
@@ -147,7 +148,7 @@ class ModelCheckpoint(SavingCallback):
 
     def _best_of(self, value, path) -> tuple:
         """The files to keep as pairs of value and path, the best first, and the paths of those to remove."""
-        sign = -1 if self.monitor_op is np.greater else 1
+        sign = -1 if self.monitor_op is greater else 1
         files = sorted([*(k for k in self.kept if k[1] != path), [value, path]], key=lambda k: sign * k[0])
         return files[:self.keep], [p for _, p in files[self.keep:]]
 

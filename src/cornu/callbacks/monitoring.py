@@ -5,7 +5,8 @@ import warnings
 import numpy as np
 
 from cornu import check
-from cornu.callbacks.callback import Callback
+from cornu.callbacks.callback import Callback, rate_of, rated_optimizers
+from cornu.ops import greater, less
 
 _GROWS = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "specificity", "sensitivity", "similarity",
           "correlation", "true_", "top_k")
@@ -55,7 +56,7 @@ class MonitorCallback(Callback):
             found = next((m for m in getattr(self.model, "metrics", ()) if m.name == name), None)
             mode = getattr(found, "_direction", None) or ("max" if any(g in name for g in _GROWS) else "min")
             mode = {"up": "max", "down": "min"}.get(mode, mode)
-        self.monitor_op = np.greater if mode == "max" else np.less
+        self.monitor_op = greater if mode == "max" else less
 
     def _value(self, logs, where: str):
         logs = logs or {}
@@ -68,7 +69,7 @@ class MonitorCallback(Callback):
             return False
         if reference is None:
             return True
-        delta = self.min_delta if self.monitor_op is np.greater else -self.min_delta
+        delta = self.min_delta if self.monitor_op is greater else -self.min_delta
         return bool(self.monitor_op(value - delta, reference))
 
     def _has_value(self, logs) -> bool:
@@ -177,7 +178,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+            logs["learning_rate"] = rate_of(rated_optimizers(self.model)[0])
         if not self._has_value(logs):
             return
         value = self._value(logs, f"the end of epoch {epoch + 1}")
@@ -196,10 +197,12 @@ class ReduceLROnPlateau(MonitorCallback):
         return self.cooldown_counter > 0
 
     def _lower(self, epoch):
-        old = float(np.asarray(self.model.optimizer.learning_rate))
-        if old > np.float32(self.min_lr):
+        for optimizer in rated_optimizers(self.model):
+            old = rate_of(optimizer)
+            if old <= np.float32(self.min_lr):
+                continue
             new = max(old * self.factor, self.min_lr)
-            self.model.optimizer.learning_rate = new
+            optimizer.learning_rate = new
             if self.verbose:
                 print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
             self.cooldown_counter, self.wait = self.cooldown, 0

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from cornu import check
-from cornu.callbacks.callback import Callback
+from cornu.callbacks.callback import Callback, rate_of, rated_optimizers
 from cornu.interrupts import interrupts
 
 
@@ -55,19 +55,24 @@ class LearningRateScheduler(Callback):
         if getattr(self.model.optimizer, "has_schedule", False):
             raise ValueError("LearningRateScheduler cannot set a learning rate that follows a schedule. Give the optimizer "
                              "a number as learning_rate, or leave the callback out.")
+        for optimizer in rated_optimizers(self.model):
+            rate = self._rate(epoch, rate_of(optimizer))
+            optimizer.learning_rate = rate
+            if self.verbose:
+                print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def _rate(self, epoch: int, present: float) -> float:
         try:
-            rate = self.schedule(epoch, float(np.asarray(self.model.optimizer.learning_rate)))
+            rate = self.schedule(epoch, present)
         except TypeError:  # the old form, of the epoch alone
             rate = self.schedule(epoch)
         if not isinstance(rate, (float, np.floating)) and getattr(rate, "ndim", None) != 0:
             raise ValueError(f"LearningRateScheduler: the schedule must return a float. Received: {rate!r}")
-        self.model.optimizer.learning_rate = float(rate)
-        if self.verbose:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")
+        return float(rate)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
+            logs["learning_rate"] = rate_of(rated_optimizers(self.model)[0])
 
 
 class TerminateOnNaN(Callback):

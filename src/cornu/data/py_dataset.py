@@ -13,7 +13,7 @@ class PyDataset:
     Args:
         workers: how many batches are prepared at a time.
         use_multiprocessing: whether the workers are spawned processes rather than threads; the dataset must pickle then.
-        max_queue_size: how many batches may be ready or in work ahead of the training.
+        max_queue_size: how many batches may be ready or in work ahead of the training; 0 is one for each worker.
 
     Raises ValueError for numbers below 1.
 
@@ -33,7 +33,7 @@ class PyDataset:
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10):
         self.workers = check.positive("workers", workers, type(self).__name__, zero=True)
         self.use_multiprocessing = use_multiprocessing
-        self.max_queue_size = check.positive("max_queue_size", max_queue_size, type(self).__name__)
+        self.max_queue_size = check.positive("max_queue_size", max_queue_size, type(self).__name__, zero=True)
 
     def __getitem__(self, index):
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index), which returns a batch.")

@@ -208,8 +208,9 @@ class IndexedSource(BatchSource):
             return self._own_results(indices)
         if self._pool is None:
             with interrupts.waiting():  # it has to be known to whoever will close it
-                self._pool = Pool(data, max(getattr(data, "workers", 1), 1), getattr(data, "max_queue_size", 10),
-                                  getattr(data, "use_multiprocessing", False))
+                workers = max(getattr(data, "workers", 1), 1)
+                ahead = getattr(data, "max_queue_size", 10) or workers
+                self._pool = Pool(data, workers, ahead, getattr(data, "use_multiprocessing", False))
         elif _overrides(data, "on_epoch_begin") or _overrides(data, "on_epoch_end"):
             self._pool.renew(data)
         return self._pool.results(indices)

@@ -139,5 +139,6 @@ def _interpolated(hits, false_alarms, misses):
 def _gain(hits, false_alarms, rejects, misses):
     """Recall gain (from 0 on: what lies left of it does not count) and precision gain; 1 is perfect."""
     odds = divide(hits + misses, rejects + false_alarms)
-    recall_gain, precision_gain = (jnp.where(hits == 0, 0, 1 - odds * divide(x, hits)) for x in (misses, false_alarms))
+    recall_gain = jnp.where(hits == 0, 0, 1 - odds * divide(misses, hits))
+    precision_gain = 1 - odds * divide(false_alarms, hits)  # 1 where nothing is found, as the precision there
     return jnp.maximum(recall_gain, 0), precision_gain

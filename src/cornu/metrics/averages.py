@@ -78,10 +78,16 @@ class RootMeanSquaredError(MeanMetricWrapper):
     """
 
     def __init__(self, name: str | None = "root_mean_squared_error", dtype=None):
-        super().__init__(losses.mean_squared_error, name, dtype)
+        super().__init__(_squared_error, name, dtype)
 
     def result(self):
         return jnp.sqrt(super().result())
+
+
+def _squared_error(y_true, y_pred):
+    """Of every value, so that each may have a weight of its own."""
+    y_true, y_pred = pair(y_true, y_pred, "root_mean_squared_error")
+    return jnp.square(y_true - y_pred)
 
 
 class MeanAbsoluteError(MeanMetricWrapper):

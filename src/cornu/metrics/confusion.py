@@ -47,12 +47,15 @@ def prepare(metric, y_true, y_pred, sample_weight, top_k=None, class_id=None) ->
     elif metric.needs_probabilities and not isinstance(y_pred, jax.core.Tracer):
         _refuse_logits(metric, y_pred)
     classes = y_pred.shape[-1] if y_pred.ndim else 1
+    if class_id is not None and y_pred.ndim < 2:
+        raise ValueError(f"{type(metric).__name__} {metric.name!r}: class_id={class_id} needs predictions of shape (samples, "
+                         f"classes). Received predictions of shape {tuple(y_pred.shape)}.")
     if (top_k or 0) > classes or class_id is not None and not -classes <= class_id < classes:
         raise ValueError(f"{type(metric).__name__} {metric.name!r}: top_k={top_k} and class_id={class_id} do not fit "
                          f"predictions over {classes} classes, of shape {tuple(y_pred.shape)}.")
     if top_k is not None:
-        edge = jax.lax.top_k(y_pred, top_k)[0][..., -1:]
-        y_pred = jnp.where(y_pred >= edge, y_pred, -jnp.inf)
+        chosen = jax.nn.one_hot(jax.lax.top_k(y_pred, top_k)[1], classes).sum(-2)  # of equal ones the first
+        y_pred = jnp.where(chosen > 0, y_pred, -jnp.inf)
     weights = weigh(y_pred.shape, dtype, sample_weight, mask)
     if class_id is not None:
         y_true, y_pred = y_true[..., class_id], y_pred[..., class_id]

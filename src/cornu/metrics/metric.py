@@ -1,6 +1,7 @@
 """The base of metrics, and means: state as Variables, updated batch by batch."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import context, dtypes, names, registry, tree
 from cornu.losses.base import Loss, align, function_config, lift, mask_of
@@ -249,6 +250,8 @@ class MeanMetricWrapper(Mean):
         mask = mask_of(y_pred)
         if not tree.is_nested(y_true) and not tree.is_nested(y_pred):
             y_true = lift(tensor(y_true), y_pred := self._wide(y_pred), mask, sample_weight)
+            if y_pred.ndim == 1 and len(y_pred) > 1 and np.shape(sample_weight) == y_pred.shape:
+                y_true, y_pred = y_true[:, None], y_pred[:, None]  # each value is a sample, with a weight of its own
         fn = self._fn.call if isinstance(self._fn, Loss) else self._fn
         values = fn(y_true, y_pred, **self._fn_kwargs)
         if values is None:

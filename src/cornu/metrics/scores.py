@@ -36,7 +36,7 @@ class FBetaScore(_Counting):
         owner = type(self).__name__
         self.average = check.one_of("average", average, AVERAGES, owner)
         self.beta = check.positive("beta", beta, owner, kind=float)
-        if threshold is not None and not 0 < threshold <= 1:
+        if threshold is not None and not (isinstance(threshold, (int, float)) and 0 < threshold <= 1):
             raise ValueError(f"{owner}: argument `threshold` must lie in (0, 1], or be None. Received: {threshold!r}")
         self.threshold = threshold
         self._built = False

@@ -1,5 +1,7 @@
 """Dynamic loss scaling, for training in float16."""
 
+import inspect
+import warnings
 from typing import Sequence
 
 import jax.numpy as jnp
@@ -33,14 +35,22 @@ class LossScaleOptimizer(Optimizer):
 
     def __init__(self, inner_optimizer: Optimizer, initial_scale: float = 2.0 ** 15, dynamic_growth_steps: int = 2000,
                  name: str | None = None, **kwargs):
+        if kwargs.pop("dynamic", True) is not True:
+            raise ValueError("LossScaleOptimizer always adapts its scale. For a fixed one set `loss_scale_factor` of an "
+                             "optimizer instead.")
+        defaults = {p.name: p.default for p in inspect.signature(Optimizer.__init__).parameters.values()}
+        kwargs = {k: v for k, v in kwargs.items() if k not in defaults or v != defaults[k]}  # as in files of older versions
         if kwargs:
             raise ValueError(f"LossScaleOptimizer takes no {', '.join(map(repr, kwargs))}. Pass them to the inner "
                              "optimizer.")
         if not isinstance(inner_optimizer, Optimizer):
             raise ValueError(f"LossScaleOptimizer: inner_optimizer must be an Optimizer. Received: {inner_optimizer!r}")
-        if inner_optimizer.loss_scale_factor is not None or isinstance(inner_optimizer, LossScaleOptimizer):
-            raise ValueError("LossScaleOptimizer: the inner optimizer scales losses already. Leave out its "
-                             "loss_scale_factor, or the wrapper.")
+        if isinstance(inner_optimizer, LossScaleOptimizer):
+            raise ValueError("LossScaleOptimizer: the inner optimizer scales losses already. Leave out one of the wrappers.")
+        if inner_optimizer.loss_scale_factor is not None:
+            warnings.warn(f"LossScaleOptimizer: the inner optimizer's loss_scale_factor={inner_optimizer.loss_scale_factor} is "
+                          "set to None: this wrapper scales the loss.", stacklevel=2)
+            inner_optimizer.loss_scale_factor = None
         self.inner_optimizer = inner_optimizer
         self.initial_scale = check.positive("initial_scale", initial_scale, "LossScaleOptimizer", kind=float)
         self.dynamic_growth_steps = check.positive("dynamic_growth_steps", dynamic_growth_steps, "LossScaleOptimizer")
@@ -80,7 +90,8 @@ class LossScaleOptimizer(Optimizer):
         pairs = self._pairs(list(grads), trainable_variables)
         finite = jnp.stack([jnp.all(jnp.isfinite(g)) for g, _ in pairs]).all()
         scale, good = self.dynamic_scale.raw, self.step_counter.raw + 1
-        unscaled, variables = zip(*((g.astype(jnp.float32) / scale, v) for g, v in pairs))
+        # what is overwritten with its gradient is no gradient of the loss: it was never scaled
+        unscaled, variables = zip(*((g if v.overwrite_with_gradient else g.astype(jnp.float32) / scale, v) for g, v in pairs))
         inner = self.inner_optimizer
         when(finite, lambda: inner.apply(unscaled, variables), [*self._trainable_variables, *inner.variables])
         grown = good >= self.dynamic_growth_steps

@@ -45,6 +45,10 @@ class OptimizerMap(Configurable, MutableMapping):
                              "Make the keys distinct.")
         return self.optimizer_map[found[0]] if found else self._default
 
+    def __call__(self, variable) -> Optimizer:
+        """The optimizer of a variable, by its path."""
+        return self[variable.path]
+
     def __setitem__(self, key: str, optimizer: Optimizer) -> None:
         if key in self.optimizer_map:
             raise ValueError(f"The OptimizerMap has {key!r} already. Delete it first to replace it.")
@@ -94,7 +98,8 @@ class MultiOptimizer(Optimizer):
         if not callable(optimizer_map) and not isinstance(optimizer_map, OptimizerMap):
             raise TypeError("MultiOptimizer: optimizer_map must be an OptimizerMap or a function of a variable. "
                             f"Received: {optimizer_map!r}")
-        self.optimizer_map, self._optimizers, self._chosen = optimizer_map, [], {}
+        self._optimizers: list = []
+        self.optimizer_map, self._chosen = optimizer_map, {}
         if isinstance(optimizer_map, OptimizerMap):
             self._optimizers = _unique([*optimizer_map.values(), optimizer_map.default_optimizer])
         super().__init__(0.0, loss_scale_factor=loss_scale_factor, name=name)
@@ -106,6 +111,18 @@ class MultiOptimizer(Optimizer):
     def optimizers(self) -> list:
         """The optimizers; for a function they are known once this one is built."""
         return list(self._optimizers)
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """The loss scale factor of all the optimizers; setting it sets theirs."""
+        return self._loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, value: float | None) -> None:
+        constructed = "_loss_scale_factor" in self.__dict__
+        self._loss_scale_factor = value
+        for optimizer in self._optimizers if constructed or value is not None else ():
+            optimizer.loss_scale_factor = value
 
     @property
     def learning_rate(self):
@@ -121,8 +138,7 @@ class MultiOptimizer(Optimizer):
     def build(self, variables: Sequence) -> None:
         if self.built:
             return
-        choose = self.optimizer_map
-        chosen = [choose[v.path] if isinstance(choose, OptimizerMap) else choose(v) for v in variables]
+        chosen = [self.optimizer_map(v) for v in variables]
         for variable, optimizer in zip(variables, chosen):
             if not isinstance(optimizer, Optimizer):
                 raise TypeError(f"MultiOptimizer: for variable {variable.path!r} the function gave {optimizer!r}, "

@@ -74,17 +74,26 @@ class Muon(Optimizer):
             v = slots["velocity"] + (jnp.square(gradient) - slots["velocity"]) * (1 - self.adam_beta_2)
             return step * m / (jnp.sqrt(v) + self.epsilon), {"momentum": m, "velocity": v}
         m = self.momentum * m + gradient
-        descent = self._orthogonal(gradient + self.momentum * m if self.nesterov else m)
-        rows, columns = gradient.shape[-2:]
-        scale = max(1, rows / columns) ** 0.5 if self.rms_rate is None else self.rms_rate * max(rows, columns) ** 0.5
-        return learning_rate * scale * descent, {"momentum": m}
+        descent = gradient + self.momentum * m if self.nesterov else m
+        descent = self.lr_adjust(self.zeropower_via_newtonschulz5(descent, self.ns_steps))
+        return learning_rate * descent, {"momentum": m}
 
-    def _orthogonal(self, x):
+    def lr_adjust(self, x):
+        """A matrix (or several) times the scale of its shape."""
+        rows, columns = x.shape[-2:]
+        scale = max(1, rows / columns) ** 0.5 if self.rms_rate is None else self.rms_rate * max(rows, columns) ** 0.5
+        return x * scale
+
+    def transpose_last_axis(self, x):
+        """A matrix (or several) turned over."""
+        return x.mT
+
+    def zeropower_via_newtonschulz5(self, x, steps: int):
         """The nearest orthogonal matrix, roughly; it is turned so that the products are of the smaller side."""
         turned = x.shape[-2] > x.shape[-1]
         x = x.mT if turned else x
         x = x / (jnp.linalg.norm(x, axis=(-2, -1), keepdims=True) + 1e-7)
-        for _ in range(self.ns_steps):
+        for _ in range(steps):
             a = x @ x.mT
             x = self.muon_a * x + (self.muon_b * a + self.muon_c * (a @ a)) @ x
         return x.mT if turned else x
