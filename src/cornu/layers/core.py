@@ -4,7 +4,7 @@ import inspect
 
 import jax.numpy as jnp
 
-from cornu import dtypes, registry, tree
+from cornu import check, dtypes, ops, registry, tree
 from cornu.layers.layer import Layer
 from cornu.symbolic import Call, KerasTensor
 
@@ -196,8 +196,50 @@ class Lambda(Layer):
         told = self.output_shape(shape) if callable(self.output_shape) else (batch, *self.output_shape)
         return KerasTensor(told, self.compute_dtype)
 
+    def get_config(self) -> dict:  # functions are written in the form in which Keras writes a Lambda's
+        config = super().get_config()
+        return config | {k: _write_function(getattr(self, k)) for k in _FUNCTIONS if callable(getattr(self, k))}
+
     @classmethod
     def from_config(cls, config: dict):
-        """A layer whose functions are read from their names; they must be registered."""
-        return cls(**{k: registry.deserialize(v) if k in ("function", "mask", "output_shape") else v
-                      for k, v in config.items()})
+        """A layer whose functions are read from their names: built-in ones, or registered ones."""
+        return cls(**{k: _read_function(v) if k in _FUNCTIONS and isinstance(v, (str, dict)) else
+                      registry.deserialize(v) if k in (*_FUNCTIONS, "arguments") else v for k, v in config.items()})
+
+
+_FUNCTIONS = ("function", "mask", "output_shape")
+
+
+def _write_function(function) -> dict:
+    name = getattr(function, "__name__", "")
+    for module in ("image", "linalg", "nn", None):
+        if getattr(getattr(ops, module) if module else ops, name, None) is function:
+            return {"module": "keras.ops" + f".{module}" * bool(module), "class_name": "function", "config": name,
+                    "registered_name": "function"}
+    written = registry.serialize(function)
+    return written if isinstance(written, dict) else {"module": "builtins", "class_name": "function", "config": written,
+                                                      "registered_name": "function"}
+
+
+def _read_function(config):
+    """The function that a config names: in `cornu.ops` where it says so, else a registered or any built-in one."""
+    name = config if isinstance(config, str) else config.get("config")
+    if isinstance(config, str):
+        return registry.resolve(config, None, "function")
+    module = (config.get("module") or "").split(".")
+    if config.get("class_name") == "function" and module[1:2] == ["ops"]:
+        return _op(name, module[2] if module[2:] else None)
+    try:
+        return registry.deserialize(config)
+    except ValueError:
+        if config.get("class_name") != "function":
+            raise
+        return _op(name)
+
+
+def _op(name: str, module: str | None = None):
+    """The function of that name in `cornu.ops`, and nothing else that can be reached from there."""
+    found = getattr(getattr(ops, module) if module in ("image", "linalg", "nn") else ops, str(name), None)
+    if not inspect.isfunction(found) or not found.__module__.startswith("cornu.ops"):
+        raise check.unknown("function", name, [n for n in dir(ops) if inspect.isfunction(getattr(ops, n))])
+    return found

@@ -82,7 +82,18 @@ def _is_graph(model) -> bool:
 def _copy(layer):
     if isinstance(layer, Sequential) or _is_graph(layer):
         return clone_model(layer)
-    return type(layer).from_config(layer.get_config())
+    made = type(layer).from_config(layer.get_config())
+    if isinstance(layer, Layer):
+        _freeze_alike(layer, made)
+    return made
+
+
+def _freeze_alike(layer, made) -> None:
+    """Freeze in a copy the parts that are frozen in the layer, which its config need not tell."""
+    parts, copies = layer._flatten_layers(), made._flatten_layers()
+    if [type(x) for x in parts] == [type(x) for x in copies]:
+        for part, copy in zip(parts, copies):
+            copy._trainable = part._trainable
 
 
 def _call(layer, *args, **kwargs):
@@ -114,7 +125,8 @@ def _clone_sequential(model, input_tensors, clone_function, recursive, cache):
                          f"Received: {given[0]!r:.80}")
     first = given[:1] or [_copy(o) for o in model.operations[:1] if isinstance(o, InputLayer)]
     copy = type(model)([*first, *layers], name=model.name)
-    copy.trainable = model.trainable if not model.trainable else copy.trainable
+    if not model.trainable:
+        copy._trainable = False  # the layers have their own
     return copy
 
 
@@ -145,5 +157,6 @@ def _clone_graph(model, input_tensors, clone_function, call_function, recursive,
         held |= zip(map(id, call.outputs), _flat_results(call, result))
     outputs = tree.map_structure(lambda x: held[id(x)], graph.output_structure)
     copy = type(model)(structure, outputs, name=model.name)
-    copy.trainable = model.trainable if not model.trainable else copy.trainable
+    if not model.trainable:
+        copy._trainable = False  # the layers have their own
     return copy
