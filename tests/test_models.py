@@ -294,7 +294,7 @@ ERRORS = {
     "no symbolic tensors": ("cornu.Model(np.ones((2, 3)), np.ones((2, 3)))", "symbolic tensors"),
     "jnp on a symbolic tensor": ("x = cornu.Input((4,))\njnp.sin(x)", "jnp.sin was given a KerasTensor.*cornu.ops.sin"),
     "numpy on a symbolic tensor": ("x = cornu.Input((4,))\nnp.concatenate([x, x])", "cornu.ops.concatenate"),
-    "no super().__init__()": ("class A(L.Layer):\n    def __init__(self):\n        self.d = L.Dense(3)\nA()", r"super\(\).__init__\(\)"),
+    "no super().__init__()": ("class A(L.Layer):\n    def __init__(self):\n        self.d = L.Dense(3)\nA()(np.ones((2, 3)))", r"super\(\).__init__\(\)"),
     "no super().__init__() nor attributes": ("class A(L.Layer):\n    def __init__(self):\n        pass\nA()(np.ones(3))",
                                              r"super\(\).__init__\(\)"),
     "weights in call": (OWN + "return x @ self.add_weight((2, 2))\nA()(np.ones((2, 2)))", "add_weight was called inside `call`"),

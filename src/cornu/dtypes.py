@@ -8,6 +8,7 @@ from cornu import check, config
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "uint4")
 ALLOWED = (*FLOATS, *INTS, "bool", "complex64", "complex128", "string")
+_NAMES = {"int": "int32"}  # as Keras takes it
 _PYTHON = {bool: "bool", int: "int32", float: None, complex: "complex64", str: "string"}
 
 
@@ -23,6 +24,8 @@ def standardize(dtype) -> str:
         return config.floatx()
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _PYTHON[dtype]
+    if type(dtype) is str and dtype in _NAMES:
+        return _NAMES[dtype]
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
     name = "string" if name.startswith("str") else name.rsplit(".", 1)[-1]  # torch.float32, np.str_
     if name not in _ALLOWED:

@@ -33,10 +33,8 @@ class Holder:
 
     def __setattr__(self, name, value):
         if isinstance(value, (Variable, Holder)):
-            if not self._initialized:
-                raise RuntimeError(f"{type(self).__name__}.__init__ sets self.{name} before it called "
-                                   "super().__init__(). Call super().__init__() first.")
-            self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
+            if self._initialized:  # what is set before super().__init__() is kept like the rest
+                self._refuse_in_call(f"self.{name} was given a new {type(value).__name__}", value)
         if isinstance(value, (Variable, registry.Configurable, list, dict, tuple)) or isinstance(
                 self.__dict__.get(name), (Variable, registry.Configurable)):
             structure["version"] += 1

@@ -128,14 +128,15 @@ class Embedding(Parted):
     def build(self, input_shape=None):
         self.embeddings = self._weight((self.input_dim, self.output_dim), "embeddings")
 
-    def _cast(self, value):  # tokens must not be rounded to 16 bits
-        whole = np.dtype(getattr(value, "dtype", "int32")).kind in "iub"
-        return jnp.asarray(value) if whole else value.astype("int32")
+    def _cast(self, value):  # tokens must not be rounded to 16 bits; `call` makes them integers
+        return value if value is None or isinstance(value, (bool, str)) else jnp.asarray(value)
 
     def compute_mask(self, inputs, mask=None):
         return inputs != 0 if self.mask_zero else None
 
     def call(self, inputs):
+        if inputs.dtype.kind not in "iub":
+            inputs = inputs.astype("int32")
         if not isinstance(inputs, jax.core.Tracer):
             self.check_tokens(inputs)
         elif jnp.issubdtype(inputs.dtype, jnp.signedinteger):  # NaN too, and not the table's last rows
@@ -184,15 +185,12 @@ class ReversibleEmbedding(Embedding):
         self.reverse_embeddings = None if self.tie_weights else self.add_weight(
             (self.output_dim, self.input_dim), self.embeddings_initializer, name="reverse_embeddings")
 
-    def _cast(self, value):  # vectors stay floats; `call` casts tokens
-        return value if value is None or isinstance(value, bool) else jnp.asarray(value)
-
     def compute_mask(self, inputs, mask=None):
         return None if jnp.issubdtype(inputs.dtype, jnp.floating) else super().compute_mask(inputs, mask)
 
     def call(self, inputs, reverse=False):
         if not reverse:
-            return super().call(super()._cast(inputs))
+            return super().call(inputs)
         table = self.embeddings.value.T if self.tie_weights else self.reverse_embeddings.value
         if inputs.shape[-1] != self.output_dim:
             raise ValueError(f"{called(self)}: reverse=True takes vectors of {self.output_dim} values. Received an "

@@ -432,7 +432,7 @@ class Layer(Holder, Operation):
         base = {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy)}
         skip = {*base, "autocast", "activity_regularizer"}
         config = {**base, **{k: v for k, v in config.items() if k not in skip}}
-        if not self.autocast:
+        if not self.autocast and registry.is_builtin(type(self)):  # other constructors may pass it on themselves
             config["autocast"] = False
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = regularizers_module.serialize(self.activity_regularizer)
