@@ -39,6 +39,7 @@ class SeedGenerator(Configurable):
         self.seed, self.name = int(seed), name or names.auto_name("seed_generator")
         self.state = Variable(np.array([seed % 2**32, 0], "uint32"), dtype="uint32", trainable=False, name="seed_generator_state")
         self.state.path = f"{self.name}/seed_generator_state"
+        self.state.of_seed = True
 
     def next(self, ordered: bool = True):
         """The key of this draw, a uint32 array of shape (2,); the state is counted on."""

@@ -30,6 +30,17 @@ awaiting: contextvars.ContextVar = contextvars.ContextVar("cornu_awaiting", defa
 structure = {"version": 0, "settings": 0}
 
 
+class NotLent(RuntimeError):
+    """A variable was assigned in a scope that did not lend it."""
+
+    def __init__(self, variable: "Variable"):
+        self.variable = variable
+        super().__init__(
+            f"Variable {variable.path!r} was assigned inside a function that JAX traces, but it is not among the "
+            "variables that the function was given.\nInside jax.jit, jax.grad and the like, list it in "
+            "`functional(fn, variables)`, or keep it as an attribute of the model so that training finds it.")
+
+
 class Scope:
     """Values on loan for the span of a `with` block.
 
@@ -57,10 +68,7 @@ class Scope:
         while scope is not None and id(variable) not in scope.values and not scope.collects:
             scope = scope.outer
         if scope is None:
-            raise RuntimeError(
-                f"Variable {variable.path!r} was assigned inside a function that JAX traces, but it is not among the "
-                "variables that the function was given.\nInside jax.jit, jax.grad and the like, list it in "
-                "`functional(fn, variables)`, or keep it as an attribute of the model so that training finds it.")
+            raise NotLent(variable)
         if scope.trace != get_opaque_trace_state(convention="nnx"):
             raise RuntimeError(
                 f"Variable {variable.path!r} was assigned inside an inner JAX transformation (the body of a scan, "
@@ -233,6 +241,7 @@ class Variable:
     """
 
     resolve_initializer: Callable | None = None  # set by initializers.py, a higher floor
+    of_seed = False  # whether it is the state of a SeedGenerator, which steps find wherever it is kept
 
     def __init__(self, initializer, shape=None, dtype=None, trainable: bool = True, autocast: bool = True,
                  aggregation: str = "none", synchronization: str = "auto", layout=None, name: str | None = None):

@@ -252,6 +252,12 @@ class MultiHeadAttention(_HeadAttention):
         self.output_shape, self.attention_axes = (
             (v,) if isinstance(v, int) else v and tuple(v) for v in (output_shape, attention_axes))
 
+    # what subclasses of Keras's layer read
+    _num_heads, _key_dim = property(lambda self: self.num_heads), property(lambda self: self.key_dim)
+    _value_dim, _use_bias = property(lambda self: self.value_dim), property(lambda self: self.use_bias)
+    _output_shape, _dropout = property(lambda self: self.output_shape), property(lambda self: self.dropout)
+    _attention_axes = property(lambda self: tuple(self._axes) if self.built else self.attention_axes)
+    _inverse_sqrt_key_dim = property(lambda self: self.key_dim ** -0.5)
     query_dense = property(lambda self: self._query_dense)
     key_dense = property(lambda self: self._key_dense)
     value_dense = property(lambda self: self._value_dense)
@@ -280,13 +286,38 @@ class MultiHeadAttention(_HeadAttention):
         mask = attention_mask_of(math.prod(queries), math.prod(keys), None, value_mask, key_mask, self.sliding_window)
         mask = self._joined(mask, attention_mask, (query.shape[0], *free), queries, keys)
         parts = map(self._flat, self._projected(query, key, value))
-        result, scores = self._attend(*parts, mask, use_causal_mask, training, return_attention_scores)
+        if type(self)._compute_attention is not MultiHeadAttention._compute_attention:
+            mask = _with_causal(mask, math.prod(queries), math.prod(keys)) if use_causal_mask else mask
+            mask = mask[:, 0] if mask is not None and mask.shape[1] == 1 else mask
+            result, scores = self._compute_attention(*parts, mask, training, return_attention_scores)
+        else:
+            result, scores = self._attend(*parts, mask, use_causal_mask, training, return_attention_scores)
         order = [0, *self._free, *self._axes]
         result = result.reshape((query.shape[0], *free, *queries, *result.shape[2:]))
         output = self._finish(jnp.moveaxis(result, range(len(order)), order), query)
         if not return_attention_scores:
             return output
         return output, scores.reshape((query.shape[0], *free, scores.shape[1], *queries, *keys))
+
+    def _compute_attention(self, query, key, value, attention_mask=None, training=None, return_attention_scores=False):
+        """Attention of the projections, which a subclass may compute otherwise: the result and the scores.
+
+        Args:
+            query, key, value: of shape (batch, length, heads, size).
+            attention_mask: of shape (batch or 1, queries, keys), or with the heads behind the batch; None for none.
+            training: whether weights are dropped.
+            return_attention_scores: whether the scores, (batch, heads, queries, keys), are wanted; else they may be None.
+        """
+        mask = attention_mask[:, None] if attention_mask is not None and attention_mask.ndim == 3 else attention_mask
+        return self._attend(query, key, value, mask, False, training, return_attention_scores)
+
+    def _masked_softmax(self, attention_scores, attention_mask=None):
+        """The softmax of scores (batch, heads, queries, keys) where the mask holds."""
+        if attention_mask is not None:
+            mask = attention_mask[:, None] if attention_mask.ndim == attention_scores.ndim - 1 else attention_mask
+            low = jnp.finfo(attention_scores.dtype).min / 2
+            attention_scores = jnp.where(mask, attention_scores, low)
+        return jax.nn.softmax(attention_scores, axis=-1)
 
     def _flat(self, x):
         """(batch, ..., heads, size) as (batch and free axes, attended axes, heads, size)."""
@@ -362,6 +393,12 @@ class GroupedQueryAttention(_HeadAttention):
                                       return_attention_scores)
         output = self._finish(result, query)
         return (output, scores) if return_attention_scores else output
+
+
+def _with_causal(mask, queries, keys):
+    """The mask, (batch, heads, queries, keys) or None, without the keys that come after a query."""
+    causal = jnp.tri(queries, keys, dtype=bool)[None, None]
+    return causal if mask is None else mask & causal
 
 
 def _clone(initializer):

@@ -410,6 +410,10 @@ class Layer(Holder, Operation):
     def add_loss(self, loss) -> None:
         """Add a scalar (or a list of them) to what training minimizes; from within `call`, or before it."""
         for value in tree.flatten(loss):
+            if isinstance(value, KerasTensor):
+                raise ValueError(f"add_loss was given a symbolic tensor on {type(self).__name__} {self.name!r}; a loss needs "
+                                 "a value.\nCall self.add_loss in the `call` of a layer of your own, and put that layer "
+                                 "into the model's graph.")
             collected = scope_losses()
             call = context.current()
             owner = call.path[0] if call is not None and call.path else self

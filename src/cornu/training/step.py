@@ -23,7 +23,7 @@ from cornu.interrupts import interrupts
 from cornu.lowering import calls_back, options_for, steps_at_once
 from cornu.random import global_seed_generator
 from cornu.training import memory, nonfinite
-from cornu.variable import functional
+from cornu.variable import NotLent, functional
 
 compilations = {"count": 0}  # training, evaluation and prediction steps compiled by this process
 
@@ -46,8 +46,8 @@ class Step:
         self.changing = list({id(v): v for v in [*changing, global_seed_generator().state]}.values())
         self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
         self.kind, self.jit, self.guard = kind, jit, guard
-        self._pure = functional(run, [*self.changing, *self.fixed])
-        self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
+        self._run_plainly = run
+        self._purify()
         self._counts: dict = {}
         self._executables: dict = {}  # those that are compiled
         self._proven: dict = {}  # those that have run once
@@ -55,6 +55,22 @@ class Step:
         self.good = self.batch = None
         self._tracing, self._traced = threading.Lock(), threading.Event()
         self._compiling: dict = {}  # locks
+
+    def _purify(self) -> None:
+        self._pure = functional(self._run_plainly, [*self.changing, *self.fixed])
+        self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
+
+    def _lending(self, fn):
+        """What `fn()` gives; where it draws from a SeedGenerator that is no part of the model, that is lent too."""
+        while True:
+            try:
+                return fn()
+            except NotLent as error:
+                if not error.variable.of_seed:
+                    raise
+                self.changing.append(error.variable)
+                self._executables.clear(), self._proven.clear()
+                self._purify()
 
     # the pure functions ------------------------------------------------------------------------------------------
 
@@ -105,7 +121,7 @@ class Step:
         if self.jit and not any(is_text(a) for a in jax.tree.leaves(data)):  # no executable takes strings
             output, = self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))
         else:
-            output, values = self._plain(self.values(), fixed, data)
+            output, values = self._lending(lambda: self._plain(self.values(), fixed, data))
             with interrupts.waiting():
                 self.write(values)
         if self.guard:
@@ -135,7 +151,7 @@ class Step:
         """How many steps on batches like this one are best run in one call; see `lowering.steps_at_once`."""
         key = _key(data)
         if key not in self._counts:
-            self._counts[key] = self._best_count(data) if self.jit and not self.guard else 1
+            self._counts[key] = self._lending(lambda: self._best_count(data)) if self.jit and not self.guard else 1
         return self._counts[key]
 
     def _best_count(self, data) -> int:
@@ -192,7 +208,8 @@ class Step:
         """The same where the executable is new: its outputs are waited for, and where it fails the state is put back."""
         compiled = None
         try:
-            compiled = self._compiled(key, fn, args, donate)
+            compiled = self._lending(lambda: self._compiled(key, fn, (self.values(), *args[1:]), donate))
+            args = (self.values(), *args[1:])
             memory.check(compiled, self.kind)
             with interrupts.waiting():
                 kept = memory.copies(args[0]) if key not in self._calling else []
