@@ -36,7 +36,8 @@ class _Schedule(LearningRateSchedule):
 
 
 def _rates(owner: str, **values) -> list:
-    """Numbers that must not be negative."""
+    """Numbers that must not be negative; a Variable or array of one number is read."""
+    values = {name: float(value) if getattr(value, "shape", None) == () else value for name, value in values.items()}
     return [check.positive(name, value, owner, zero=True, kind=float) for name, value in values.items()]
 
 
