@@ -139,8 +139,8 @@ class Softmax(_Elementwise):
     Args:
         axis: an axis or a list of axes.
 
-    Call arguments: inputs; mask, a bool array of the inputs' shape: where it is False the output is 0 (and where all
-    of a slice is masked, the mask is ignored for it).
+    Call arguments: inputs; mask, a bool array that broadcasts to the inputs' shape: where it is False the output is 0,
+    also where all of a slice is masked. Raises ValueError for a mask of another shape.
 
     >>> Softmax()(jnp.zeros((1, 2)), mask=jnp.array([[True, False]]))
     Array([[1., 0.]], dtype=float32)
@@ -152,8 +152,13 @@ class Softmax(_Elementwise):
 
     def call(self, inputs, mask=None):
         if mask is not None:
+            sizes = (1,) * (inputs.ndim - mask.ndim) + mask.shape
+            if any(m not in (1, n) for m, n in zip(sizes, inputs.shape)) or mask.ndim > inputs.ndim:
+                raise ValueError(f"{called(self)}: a mask of shape {mask.shape} is not broadcastable to inputs of shape "
+                                 f"{inputs.shape}.")
             low = jnp.finfo(inputs.dtype).min / (2 if inputs.dtype == jnp.float16 else 1)
             inputs = inputs + (1.0 - mask.astype(inputs.dtype)) * low
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
         shifted = jnp.exp(inputs - jnp.max(inputs, axis, keepdims=True))
-        return shifted / jnp.sum(shifted, axis, keepdims=True)
+        result = shifted / jnp.sum(shifted, axis, keepdims=True)
+        return result if mask is None else jnp.where(mask.astype(bool), result, 0)

@@ -45,6 +45,8 @@ class Attention(Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
+        if not isinstance(input_shape[0], (list, tuple)):
+            self._check_inputs(None)
         self._check_inputs(input_shape)
         self.scale = self._build_scale(input_shape) if self.use_scale else None
         self.concat_score_weight = (self.add_weight((), "ones", name="concat_score_weight")
@@ -63,9 +65,9 @@ class Attention(Layer):
 
     def _scores(self, query, key):
         if self.score_mode == "dot":
-            scores = jnp.einsum("bqd,bkd->bqk", query, key)
+            scores = jnp.einsum("...qd,...kd->...qk", query, key)
             return scores if self.scale is None else scores * self.scale.value
-        summed = query[:, :, None] + key[:, None]
+        summed = query[..., :, None, :] + key[..., None, :, :]
         summed = summed if self.scale is None else summed * self.scale.value
         return self.concat_score_weight.value * jnp.sum(jnp.tanh(summed), axis=-1)
 
@@ -74,9 +76,12 @@ class Attention(Layer):
         query, value, *key = inputs
         scores = self._scores(query, key[0] if key else value)
         query_mask, value_mask = (None, None) if mask is None else mask[:2]
-        seen = None if value_mask is None else value_mask.astype(bool)[:, None]
+        seen = None
+        if value_mask is not None:  # (batch, ..., keys), with axes of size 1 for those that it lacks
+            lacking = scores.ndim - value_mask.ndim
+            seen = value_mask.astype(bool).reshape((*value_mask.shape[:-1], *(1,) * lacking, value_mask.shape[-1]))
         if use_causal_mask:
-            causal = jnp.tri(*scores.shape[1:], dtype=bool)[None]
+            causal = jnp.tri(*scores.shape[-2:], dtype=bool)[(None,) * (scores.ndim - 2)]
             seen = causal if seen is None else seen & causal
         if seen is not None:
             scores = jnp.where(seen, scores, scores - (65504.0 if scores.dtype == jnp.float16 else 1e9))
@@ -85,12 +90,13 @@ class Attention(Layer):
             weights = dropout(weights, self.dropout, seed=self.seed_generator)
         result = weights @ value
         if query_mask is not None:
-            result = result * query_mask[..., None].astype(result.dtype)
+            absent = (1,) * (result.ndim - query_mask.ndim)
+            result = result * query_mask.reshape(query_mask.shape + absent).astype(result.dtype)
         return (result, weights) if return_attention_scores else result
 
-    def compute_mask(self, inputs, previous_mask=None):
-        self._check_inputs(inputs, previous_mask)
-        return None if previous_mask is None else previous_mask[0]
+    def compute_mask(self, inputs, mask=None):
+        self._check_inputs(inputs, mask)
+        return None if mask is None or mask[0] is None else jnp.asarray(mask[0])
 
 
 class AdditiveAttention(Attention):
@@ -115,7 +121,7 @@ class AdditiveAttention(Attention):
         return self.add_weight((input_shape[0][-1],), "glorot_uniform", name="scale")
 
     def _scores(self, query, key):
-        summed = jnp.tanh(query[:, :, None] + key[:, None])
+        summed = jnp.tanh(query[..., :, None, :] + key[..., None, :, :])
         return jnp.sum(summed if self.scale is None else summed * self.scale.value, axis=-1)
 
 
@@ -249,6 +255,10 @@ class MultiHeadAttention(_HeadAttention):
         self.num_heads = check.positive("num_heads", num_heads, owner)
         self.key_dim = check.positive("key_dim", key_dim, owner)
         self.value_dim = key_dim if value_dim is None else check.positive("value_dim", value_dim, owner)
+        sizes = output_shape if isinstance(output_shape, (list, tuple)) else [output_shape]
+        if output_shape is not None and not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f"{owner}: argument `output_shape` must be an integer > 0, or several. Received: "
+                             f"{output_shape!r}")
         self.output_shape, self.attention_axes = (
             (v,) if isinstance(v, int) else v and tuple(v) for v in (output_shape, attention_axes))
 
@@ -299,7 +309,8 @@ class MultiHeadAttention(_HeadAttention):
             return output
         return output, scores.reshape((query.shape[0], *free, scores.shape[1], *queries, *keys))
 
-    def _compute_attention(self, query, key, value, attention_mask=None, training=None, return_attention_scores=False):
+    def _compute_attention(self, query, key, value, attention_mask=None, training=None, return_attention_scores=False,
+                           use_causal_mask=False):
         """Attention of the projections, which a subclass may compute otherwise: the result and the scores.
 
         Args:
@@ -307,9 +318,10 @@ class MultiHeadAttention(_HeadAttention):
             attention_mask: of shape (batch or 1, queries, keys), or with the heads behind the batch; None for none.
             training: whether weights are dropped.
             return_attention_scores: whether the scores, (batch, heads, queries, keys), are wanted; else they may be None.
+            use_causal_mask: whether a query also sees no keys after its own place.
         """
         mask = attention_mask[:, None] if attention_mask is not None and attention_mask.ndim == 3 else attention_mask
-        return self._attend(query, key, value, mask, False, training, return_attention_scores)
+        return self._attend(query, key, value, mask, use_causal_mask, training, return_attention_scores)
 
     def _masked_softmax(self, attention_scores, attention_mask=None):
         """The softmax of scores (batch, heads, queries, keys) where the mask holds."""
@@ -389,10 +401,27 @@ class GroupedQueryAttention(_HeadAttention):
             given = attention_mask.astype(bool).reshape(
                 (*attention_mask.shape[:-2], *(1,) * (4 - attention_mask.ndim), *attention_mask.shape[-2:]))
             mask = given if mask is None else mask & given
-        result, scores = self._attend(*self._projected(query, key, value), mask, use_causal_mask, training,
-                                      return_attention_scores)
+        parts = self._projected(query, key, value)
+        if type(self)._compute_attention is not GroupedQueryAttention._compute_attention:
+            mask = _with_causal(mask, query.shape[1], value.shape[1]) if use_causal_mask else mask
+            mask = mask[:, 0] if mask is not None and mask.shape[1] == 1 else mask
+            result, scores = self._compute_attention(*parts, mask, training)
+        else:
+            result, scores = self._attend(*parts, mask, use_causal_mask, training, return_attention_scores)
         output = self._finish(result, query)
         return (output, scores) if return_attention_scores else output
+
+    def _compute_attention(self, query, key, value, attention_mask=None, training=None, use_causal_mask=False):
+        """Attention of the projections, which a subclass may compute otherwise: the result and the scores.
+
+        Args:
+            query, key, value: of shape (batch, length, heads, size).
+            attention_mask: of shape (batch or 1, queries, keys), or with the heads behind the batch; None for none.
+            training: whether weights are dropped.
+            use_causal_mask: whether a query also sees no keys after its own place.
+        """
+        mask = attention_mask[:, None] if attention_mask is not None and attention_mask.ndim == 3 else attention_mask
+        return self._attend(query, key, value, mask, use_causal_mask, training, True)
 
 
 def _with_causal(mask, queries, keys):

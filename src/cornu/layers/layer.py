@@ -87,7 +87,7 @@ class Layer(Holder, Operation):
         self.activity_regularizer = regularizers_module.get(activity_regularizer)
         self.dtype_policy = dtypes.get(dtype)
         self.autocast = autocast
-        self.built = self._weightless
+        self.built = self._weightless and getattr(type(self).build, "_is_default", False)
         self._trainable = bool(trainable)
         self._losses = []
         self._build_shapes = None
@@ -377,8 +377,8 @@ class Layer(Holder, Operation):
         """The output's shape for an input's, found by tracing `call`."""
         if not self.built:
             self.build(*args, **kwargs)
-        args = [self._tensors(a) for a in args]
-        kwargs = {k.removesuffix("_shape"): self._tensors(v) for k, v in kwargs.items()}
+        args = [self._tensors(a) for a in args if a is not None]
+        kwargs = {k.removesuffix("_shape"): self._tensors(v) for k, v in kwargs.items() if v is not None}
         if "input" in kwargs:  # the usual name of the one shape; the argument of `call` may be called otherwise
             args.insert(0, kwargs.pop("input"))
         return tree.map_structure(lambda o: o.shape, infer(self._traced, tuple(args), kwargs, self.name))

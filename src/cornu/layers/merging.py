@@ -46,7 +46,22 @@ class _Merge(Layer):
 
     def compute_mask(self, inputs, mask=None):
         """A step is masked where it is masked in every input; no mask unless every input has one."""
+        self._check_masks(inputs, mask)
         return None if mask is None or any(m is None for m in mask) else functools.reduce(jnp.logical_or, mask)
+
+
+    def _check_masks(self, inputs, mask) -> None:
+        if not isinstance(inputs, (list, tuple)):
+            raise ValueError(f"{called(self)}: compute_mask takes a list of inputs. Received: {inputs!r:.100}")
+        if mask is not None and (not isinstance(mask, (list, tuple)) or len(mask) != len(inputs)):
+            raise ValueError(f"{called(self)}: compute_mask takes a list of {len(inputs)} masks, one for each input. "
+                             f"Received: {mask!r:.100}")
+
+
+def _known_sizes(x, mask) -> tuple:
+    """The shape of an input; sizes that it does not know are the mask's."""
+    sizes = getattr(mask, "shape", ())
+    return tuple(sizes[i] if n is None and i < len(sizes) else n for i, n in enumerate(x.shape))
 
 
 def _lifted(shape, rank):
@@ -191,7 +206,8 @@ class Concatenate(_Merge):
         """The masks one after the other along the axis of the steps; elsewhere, where any input is present."""
         if mask is None or all(m is None for m in mask):
             return None
-        shown = [jnp.broadcast_to(m, x.shape) for m, x in zip(_beside(mask, inputs), inputs)]
+        self._check_masks(inputs, mask)
+        shown = [jnp.broadcast_to(m, _known_sizes(x, m)) for m, x in zip(_beside(mask, inputs), inputs)]
         return jnp.any(jnp.concatenate(shown, self.axis), axis=-1) if shown[0].ndim > 1 else None
 
 

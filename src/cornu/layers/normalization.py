@@ -211,13 +211,20 @@ class LayerNormalization(_Normalization):
                  gamma_initializer="ones", beta_regularizer=None, gamma_regularizer=None, beta_constraint=None,
                  gamma_constraint=None, rms_scaling=False, **kwargs):
         super().__init__(**told(locals(), "rms_scaling"))
+        if not isinstance(axis, (int, list, tuple)) or isinstance(axis, (list, tuple)) and not all(
+                isinstance(a, int) for a in axis):
+            raise TypeError(f"LayerNormalization: argument `axis` must be an integer or several. Received: {axis!r}")
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.rms_scaling = rms_scaling
 
     def build(self, input_shape):
         axes, sizes = _sizes(self, input_shape, self.axis if isinstance(self.axis, list) else [self.axis])
         self._add_affine(sizes)
-        self.input_spec = InputSpec(ndim=len(input_shape), axes=dict(zip(axes, sizes)))
+        told = self.axis if isinstance(self.axis, list) else [self.axis]
+        if all(axis < 0 for axis in told):  # counted from the end: inputs of another rank fit too
+            self.input_spec = InputSpec(min_ndim=-min(told), axes=dict(zip(told, sizes)))
+        else:
+            self.input_spec = InputSpec(ndim=len(input_shape), axes=dict(zip(axes, sizes)))
 
     def _add_affine(self, shape):
         super()._add_affine(shape, center=self.center and not self.rms_scaling)
@@ -331,7 +338,7 @@ class UnitNormalization(_Wide):
         if isinstance(axis, (list, tuple)):
             axis = list(axis)
         elif not isinstance(axis, int):
-            raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
+            raise TypeError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
                              f"Received: {axis!r}")
         self.axis = axis
 

@@ -10,6 +10,8 @@ from cornu.ops.nn_convolution import adaptive_average_pool, adaptive_max_pool
 
 
 class _Pooling(Spatial):
+    _weightless = True
+
     def __init__(self, pool_size=2, strides=None, padding="valid", data_format=None, name=None, **kwargs):
         super().__init__(data_format, name=name, **kwargs)
         self._numbers(pool_size=pool_size, strides=pool_size if strides is None else strides)
@@ -75,6 +77,8 @@ class AveragePooling3D(_AveragePooling):
 
 
 class _GlobalPooling(Spatial):
+    _weightless = True
+
     def __init__(self, data_format=None, keepdims=False, **kwargs):
         super().__init__(data_format, **kwargs)
         self.keepdims = keepdims
@@ -122,7 +126,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
         count = jnp.maximum(jnp.sum(weight, axis=axis, keepdims=self.keepdims), 1)
         return jnp.sum(inputs * weight, axis=axis, keepdims=self.keepdims) / count
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs, mask=None):
         return None
 
 

@@ -77,8 +77,8 @@ class Bidirectional(Layer):
             self.built = True
             self.set_weights(self._start_weights)
 
-    def compute_mask(self, inputs, previous_mask):
-        output = self.forward_layer.compute_mask(inputs, previous_mask)
+    def compute_mask(self, _, mask):
+        output = self.forward_layer.compute_mask(_, mask)
         states = []
         if self.return_state:
             output, *states = output
