@@ -1,5 +1,8 @@
 """What programs and packages written for Keras rely on: early attributes, hooks, outer seeds, clones, configs of functions."""
 
+import collections
+
+import keras
 import numpy as np
 import pytest
 
@@ -146,3 +149,73 @@ def test_a_clone_keeps_what_is_frozen_at_any_depth():
     copy = cornu.models.clone_model(model)
     assert [v.shape for v in copy.trainable_weights] == [v.shape for v in model.trainable_weights]
     assert len(copy.trainable_weights) == 5 and copy.trainable
+
+
+@pytest.mark.parametrize("value", [1, (), (1, 2), [], [1], collections.deque([]), collections.deque([1, 2]), {"a": 1},
+                                   collections.namedtuple("P", "x y")(1, 2), {1, 2}, None, [None, 1], {"a": (1, [2, {"k": 4}])},
+                                   collections.OrderedDict([("b", 2), ("a", 1)]), collections.defaultdict(int, a=[1])], ids=str)
+@pytest.mark.parametrize("what", ["flatten", "flatten_with_path", "is_nested", "lists_to_tuples", "map_structure", "traverse"])
+def test_structures_are_taken_as_by_keras(what, value):
+    first = {"map_structure": [str], "traverse": [lambda x: x + 1 if isinstance(x, int) else None]}.get(what, [])
+    ours, theirs = (getattr(k.tree, what)(*first, value) for k in (cornu, keras))
+    assert repr(ours) == repr(theirs)
+
+
+@pytest.mark.parametrize("function, words", [
+    (lambda: cornu.tree.map_structure(str), "at least one"), (lambda: cornu.tree.map_structure(1, 2), "function"),
+    (lambda: L.Dense(2, trainable=None), "True or False"), (lambda: cornu.DTypePolicy(123), "string"),
+    (lambda: setattr(cornu.KerasTensor((3,)), "shape", (2,)), "shape"), (lambda: bool(cornu.Variable([1.0, 2.0])), "truth value"),
+    (lambda: setattr(cornu.Variable(1.0), "constraint", "no"), "constraint"),
+    (lambda: setattr(cornu.Variable(1.0), "overwrite_with_gradient", "no"), "True or False"),
+    (lambda: cornu.KerasTensor((3,), sparse=True, ragged=True), "both sparse and ragged"),
+    (lambda: MismatchedBuild()(X, X), "build.. takes 'z_shape'.*Arguments of call.*: x, y")])
+def test_errors_say_what_is_expected(function, words):
+    with pytest.raises((ValueError, TypeError, AttributeError), match=f"(?s){words}"):
+        function()
+
+
+class MismatchedBuild(L.Layer):
+    def build(self, x_shape, z_shape):
+        pass
+
+    def call(self, x, y):
+        return x + y
+
+
+def test_inputs_of_another_structure_warn_once_or_are_refused():
+    a, b = cornu.Input((2,)), cornu.Input((2,))
+    model = cornu.Model({"a": a, "b": b}, L.Subtract()([a, b]))
+    with pytest.warns(UserWarning, match="structure of `inputs`.*'input_layer"):
+        model([np.ones((1, 2)), np.zeros((1, 2))])
+    turned = cornu.Model({"b": a, "a": b}, L.Subtract()([a, b]))
+    with pytest.raises(ValueError, match="could mean two things"):
+        turned([np.ones((1, 2)), np.zeros((1, 2))])
+
+
+def test_freezing_a_layer_freezes_its_weights_and_back():
+    layer = L.BatchNormalization()
+    layer.build((None, 3))
+    for frozen in (True, False):
+        layer.trainable = not frozen
+        assert [v.trainable for v in layer.weights] == [not frozen] * 2 + [False] * 2
+
+
+def test_logical_operators_of_variables_ask_for_truth():
+    v = cornu.Variable([0, 2], dtype="int32")
+    for ours, theirs in ((v & 4, [False, True]), (v | 0, [False, True]), (1 ^ v, [True, False])):
+        assert ours.dtype == bool and ours.tolist() == theirs
+
+
+def test_symbolic_tensors_are_found_in_lists():
+    a, b = cornu.Input((2,)), cornu.Input((2,))
+    assert a in [b, a] and a not in [b] and isinstance(a == b, cornu.KerasTensor)
+
+
+def test_a_sequential_of_a_list_or_dict_runs_layer_by_layer():
+    model = cornu.Sequential([Same()])
+    assert list(model({"a": X, "b": X})) == ["a", "b"] and isinstance(cornu.Sequential([Same()])([X, X]), list)
+
+
+class Same(L.Layer):
+    def call(self, inputs):
+        return inputs

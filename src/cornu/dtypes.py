@@ -73,7 +73,10 @@ class DTypePolicy:
     def __init__(self, name: str | None = None, source_name: str | None = None):
         name = dtype_policy().name if name is None else name
         if not isinstance(name, str):
-            name = standardize(name)
+            try:
+                name = standardize(name)
+            except ValueError:
+                raise TypeError(f"A dtype policy's name is a string or a dtype. Received: name={name!r}") from None
         if name in ("mixed_float16", "mixed_bfloat16"):
             self._compute_dtype, self._variable_dtype = name.removeprefix("mixed_"), "float32"
         elif name.split("_")[0] in ("int8", "int4", "float8") and name not in _ALLOWED or name.startswith(("int8_from", "int4_from")):
@@ -167,7 +170,8 @@ class DTypePolicyMap(DTypePolicy, dict):
     __hash__ = object.__hash__
 
     def __repr__(self):
-        return f"<DTypePolicyMap default={self.default_policy.name!r} {dict.__repr__(self)}>"
+        pairs = [(path, policy.name) for path, policy in self.items()]
+        return f"<DTypePolicyMap default_policy={self.default_policy.name!r}, mapping={pairs}>"
 
 
 class QuantizedDTypePolicy(DTypePolicy):

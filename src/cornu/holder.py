@@ -17,6 +17,10 @@ _NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "
                         "_steps", "_kept_parts", "_made_now", "_lost"))
 
 
+class MadeInCall(RuntimeError, ValueError):
+    """A layer was given new weights or parts by its `call`; Keras raises ValueError for that."""
+
+
 class Holder:
     """An object whose attributes hold variables, seed generators, metrics, and objects of its kind.
 
@@ -52,8 +56,8 @@ class Holder:
         call = context.current()
         if call is not None and call.path and call.path[-1] is self and not self._building \
                 and (value is None or not any(value is v for v in self.__dict__.values())):
-            raise RuntimeError(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
-                               "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
+            raise MadeInCall(f"Layer {self.name!r} ({type(self).__name__}): {what} inside `call`, which runs at "
+                             "every step. Make weights and sublayers in __init__ or build; use `assign` in call.")
 
     def _note_made(self):
         """Note that this layer, which a call made, makes weights: when the outermost call ends, somebody must keep it."""
@@ -173,6 +177,9 @@ class Holder:
     def trainable(self, value) -> None:
         self._trainable = bool(value)
         structure["version"] += 1
+        for part in self._parts():
+            if isinstance(part, Variable) and part.made_trainable:
+                part.trainable = value
         for layer in self._layers:
             layer.trainable = value
 

@@ -86,7 +86,7 @@ class RematScope:
         whole = (self.mode == "full" or self.mode == "list_of_layers" and layer.name in self.layer_names
                  or self.mode == "larger_than" and _size(layer, args, kwargs) > self.output_size_threshold)
         if whole:
-            return layer.rematerialized_call(layer.call, *args, **kwargs)
+            return layer.rematerialized_call(layer.call, *args, **kwargs)(*args, **kwargs)
         activation = layer.__dict__.get("activation")
         if self.mode != "activations" or not callable(activation):
             return layer.call(*args, **kwargs)

@@ -5,6 +5,7 @@ shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
 """
 
 import functools
+import inspect
 import linecache
 import sys
 
@@ -38,13 +39,18 @@ class KerasTensor:
                  ragged_rank=None, row_splits_dtype=None):
         if shape is not None:
             shape = tuple(None if d is None or not isinstance(d, (int, np.integer)) else int(d) for d in shape)
-        self.shape, self._dtype = shape, dtypes.standardize(dtype)
-        self.sparse, self.ragged, self.record_history = bool(sparse), bool(ragged), record_history
+        if sparse and ragged:
+            raise ValueError("A KerasTensor cannot be both sparse and ragged. Received: sparse=True, ragged=True")
+        self._shape, self._dtype = shape, dtypes.standardize(dtype)
+        self._sparse, self._ragged, self.record_history = bool(sparse), bool(ragged), record_history
         self.ragged_rank, self.row_splits_dtype = ragged_rank, row_splits_dtype
         self.name = name or names.auto_name("keras_tensor")
         self.call, self.index = None, 0
 
+    shape = property(lambda self: self._shape)
     dtype = property(lambda self: self._dtype)
+    sparse = property(lambda self: self._sparse)
+    ragged = property(lambda self: self._ragged)
     ndim = property(lambda self: len(self.shape))
     rank = ndim
 
@@ -72,6 +78,8 @@ class KerasTensor:
         raise TypeError("A symbolic tensor has no len(): its first size may be unknown. Use its .shape.")
 
     def __bool__(self):
+        if (same := getattr(self, "_same", None)) is not None:
+            return same  # of `tensor in tensors`
         raise TypeError(f"{self} has no value, so it cannot be used as a truth value (in `if`, `and`, `while`). "
                         "Use cornu.ops.where or cornu.ops.cond, or put the code into a layer's call.")
 
@@ -113,8 +121,12 @@ def _caller(package: str) -> tuple[str, str]:
     return f"{'jax.numpy' if package == 'jax' else package}.{name}", name
 
 
+class NoValues(TypeError, ValueError):
+    """A symbolic tensor stands where values are needed; Keras raises ValueError for that."""
+
+
 def _not_an_array(what: str, name: str) -> TypeError:
-    return TypeError(f"{what} was given a KerasTensor, which has no values: it stands for the inputs of a model that "
+    return NoValues(f"{what} was given a KerasTensor, which has no values: it stands for the inputs of a model that "
                      f"is being built.\nUse `cornu.ops.{_OPS_NAMES.get(name, name)}` here (it takes symbolic tensors), "
                      "or put the code into the `call` of a layer of your own.")
 
@@ -185,6 +197,18 @@ class Operation(Configurable):
 
     def call(self, *args, **kwargs):
         raise NotImplementedError(f"{type(self).__name__} does not define `call`.")
+
+    def get_config(self) -> dict:  # the name that was made up is told too, so that it comes back
+        """The constructor's arguments. Raises NotImplementedError where they cannot be told."""
+        params = inspect.signature(type(self).__init__).parameters.values()
+        if any(p.kind is p.VAR_POSITIONAL for p in params):
+            raise NotImplementedError(f"{type(self).__name__}.__init__ takes *args, so its config cannot be derived. Define "
+                                      "get_config(self) to return every argument.")
+        try:
+            config = super().get_config()
+        except TypeError as error:
+            raise NotImplementedError(f"{type(self).__name__}: {error}\nDefine get_config(self).") from None
+        return config | {"name": self.name} if "name" in config else config
 
     @property
     def input(self):

@@ -1,5 +1,6 @@
 """Nested structures (lists, tuples, dicts, named tuples), over `jax.tree`; None and Variables are leaves."""
 
+import collections
 import warnings
 from typing import Any, Callable
 
@@ -11,6 +12,18 @@ class MAP_TO_NONE:
 
 
 _leaf_types: list = []
+_KEYS = jax.tree_util.SequenceKey
+
+
+def _of_deque(values):
+    return [(_KEYS(i), v) for i, v in enumerate(values)], values.maxlen
+
+
+try:
+    jax.tree_util.register_pytree_with_keys(
+        collections.deque, _of_deque, lambda most, values: collections.deque(values, most), lambda d: (list(d), d.maxlen))
+except ValueError:  # the program has done so already
+    pass
 
 
 def register_leaf(cls: type) -> type:
@@ -40,14 +53,22 @@ def flatten(structure: Any, is_leaf: Callable | None = None) -> list:
 def flatten_with_path(structure: Any) -> list:
     """Pairs of path (a tuple of keys and indices) and leaf."""
     pairs = jax.tree_util.tree_flatten_with_path(structure, is_leaf=_is_leaf)[0]
-    return [(tuple(_key(k) for k in path), leaf) for path, leaf in pairs]
+    return [(_keys_of(path, structure), leaf) for path, leaf in pairs]
 
 
-def _key(entry):
-    for name in ("key", "idx", "name"):
-        if hasattr(entry, name):
-            return getattr(entry, name)
-    return str(entry)
+def _keys_of(path, part) -> tuple:
+    """A path of JAX's as keys of dicts and indices of all else, named tuples' fields too."""
+    keys = []
+    for entry in path:
+        key = getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", None)))
+        fields = getattr(part, "_fields", ())
+        if key in fields:
+            keys.append(fields.index(key))
+            part = part[keys[-1]]
+        else:
+            keys.append(str(entry) if key is None else key)
+            part = part[key] if isinstance(part, (dict, list, tuple, collections.deque)) else None
+    return tuple(keys)
 
 
 def structure_of(structure: Any):
@@ -56,7 +77,14 @@ def structure_of(structure: Any):
 
 
 def map_structure(func: Callable, *structures, none_is_leaf: bool = True) -> Any:
-    """Apply a function leaf by leaf over structures of one shape."""
+    """Apply a function leaf by leaf over structures of one shape.
+
+    Raises TypeError for what is no function, ValueError without a structure or for structures of several shapes.
+    """
+    if not callable(func):
+        raise TypeError(f"map_structure takes a function first. Received: {func!r:.80}")
+    if not structures:
+        raise ValueError("map_structure needs at least one structure.")
     if none_is_leaf:
         return jax.tree.map(func, *structures, is_leaf=_is_leaf)
     return jax.tree.map(func, *structures, is_leaf=lambda x: x is not None and _is_leaf(x))
@@ -89,6 +117,8 @@ def as_shapes(structure: Any) -> Any:
         return {k: as_shapes(v) for k, v in structure.items()}
     if is_shape(structure):
         return tuple(structure)
+    if type(structure) is tuple:
+        return tuple(as_shapes(v) for v in structure)
     return [as_shapes(v) for v in structure] if isinstance(structure, (list, tuple)) else structure
 
 
@@ -96,9 +126,16 @@ def map_items(func: Callable, container: Any) -> Any:
     """A list, tuple, named tuple or dict with a function applied to each item, of whatever kind it is."""
     if isinstance(container, dict):
         found = {k: func(v) for k, v in container.items()}
-        return found if type(container) is dict else type(container)(found.items())
+        return found if type(container) is dict else _like(container, found)
     found = map(func, container)
     return type(container)(*found) if hasattr(container, "_fields") else type(container)(found)
+
+
+def _like(container: dict, items: dict) -> dict:
+    """A dict of the container's own kind (a defaultdict keeps its factory) with other values."""
+    made = container.copy()
+    made.update(items)
+    return made
 
 
 def pack_sequence_as(structure: Any, flat_sequence) -> Any:
@@ -115,7 +152,7 @@ def lists_to_tuples(structure: Any) -> Any:
     if isinstance(structure, (list, tuple)) and not hasattr(structure, "_fields"):
         return tuple(lists_to_tuples(s) for s in structure)
     if isinstance(structure, dict):
-        return type(structure)((k, lists_to_tuples(v)) for k, v in structure.items())
+        return _like(structure, {k: lists_to_tuples(v) for k, v in structure.items()})
     return structure
 
 

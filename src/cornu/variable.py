@@ -257,8 +257,8 @@ class Variable:
         self.made_trainable = self._trainable
         structure["version"] += 1
         self.aggregation, self.synchronization, self._layout = aggregation or "none", synchronization or "none", layout
-        self.regularizer = self.constraint = None
-        self.overwrite_with_gradient = False
+        self._regularizer = self._constraint = None
+        self._overwrite_with_gradient = False
         if isinstance(initializer, str) and Variable.resolve_initializer:
             initializer = Variable.resolve_initializer(initializer)
         with jax.ensure_compile_time_eval():  # a layer may be built inside a trace: its weights are still arrays
@@ -333,6 +333,35 @@ class Variable:
         self._trainable = bool(value)
         structure["version"] += 1
 
+    @property
+    def regularizer(self):
+        """What is called with the value and gives a penalty, or None."""
+        return self._regularizer
+
+    @regularizer.setter
+    def regularizer(self, value) -> None:
+        self._regularizer = _callable_or_none("regularizer", value)
+
+    @property
+    def constraint(self):
+        """What is called with the value after every update and gives the one to keep, or None."""
+        return self._constraint
+
+    @constraint.setter
+    def constraint(self, value) -> None:
+        self._constraint = _callable_or_none("constraint", value)
+
+    @property
+    def overwrite_with_gradient(self) -> bool:
+        """Whether the optimizer puts the gradient in the value's place."""
+        return self._overwrite_with_gradient
+
+    @overwrite_with_gradient.setter
+    def overwrite_with_gradient(self, value) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"Variable.overwrite_with_gradient is True or False. Received: {value!r}")
+        self._overwrite_with_gradient = value
+
     # writing ---------------------------------------------------------------------------------------------------
 
     def assign(self, value):
@@ -385,6 +414,9 @@ class Variable:
         return self.value[index]
 
     def __bool__(self):
+        if self.size != 1:
+            raise TypeError(f"{self._named()} has {self.size} values, so it cannot be used as a truth value. Use cornu.ops.any "
+                            "or cornu.ops.all.")
         return bool(self.value)
 
     def __int__(self):
@@ -407,8 +439,12 @@ class Variable:
         copy.__dict__.update(self.__dict__, _value=jnp.array(self._value, copy=True))
         return copy
 
+    def _named(self) -> str:
+        return f"Variable path={self.path}, shape={self.shape}, dtype={self.dtype}"
+
     def __repr__(self):
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+        known = _scope.get() is None and isinstance(self._value, jax.Array) and not isinstance(self._value, jax.core.Tracer)
+        return f"<{self._named()}, value={np.asarray(self._value)}>" if known else f"<{self._named()}>"
 
 
 def _operator(name):
@@ -420,7 +456,25 @@ def _operator(name):
     return method
 
 
-for _name in ("add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()):
+def _callable_or_none(name: str, value):
+    if value is not None and not callable(value):
+        raise ValueError(f"Variable.{name} is None or what can be called with the value. Received: {value!r:.80}")
+    return value
+
+
+def _logical(function, turned: bool):
+    """`&`, `|`, `^` of Keras's variables, which ask for truth: the result is of dtype bool."""
+    def method(self, other):
+        other = other.value if isinstance(other, Variable) else other
+        return function(other, self.value) if turned else function(self.value, other)
+
+    return method
+
+
+for _name, _function in (("and", jnp.logical_and), ("or", jnp.logical_or), ("xor", jnp.logical_xor)):
+    setattr(Variable, f"__{_name}__", _logical(_function, False))
+    setattr(Variable, f"__r{_name}__", _logical(_function, True))
+for _name in ("add sub mul truediv floordiv mod pow matmul lshift rshift".split()):
     setattr(Variable, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(Variable, f"__r{_name}__", _operator(f"__r{_name}__"))
 for _name in "neg pos abs invert lt le gt ge eq ne round".split():

@@ -1,8 +1,10 @@
 """The simplest layers: inputs, identity, masks, a function, and a layer around a layer."""
 
 import inspect
+import warnings
 
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import check, dtypes, ops, registry, tree
 from cornu.layers.layer import Layer
@@ -33,12 +35,16 @@ class InputLayer(Layer):
         elif batch_shape is not None and batch_size is not None:
             raise ValueError("Input: pass either `batch_size` or `batch_shape`, not both.")
         elif batch_shape is None:
+            if shape is None and kwargs.get("input_shape") is not None:
+                warnings.warn("Argument `input_shape` is deprecated. Use `shape` instead.", stacklevel=3)
+                shape = kwargs.pop("input_shape")
             if shape is None:
                 raise ValueError("Input needs `shape`: the shape of one sample, such as Input(shape=(784,)).")
-            shape = (shape,) if isinstance(shape, int) else shape
+            shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
             batch_shape = (batch_size, *shape)
         if sparse or ragged:
             raise ValueError("Input: sparse and ragged tensors are not part of cornu; pass dense arrays.")
+        batch_shape = tuple(int(d) if isinstance(d, np.integer) else d for d in batch_shape)
         for size in batch_shape:
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
                 raise ValueError(f"Input: a shape is made of integers >= 0 and None. Received: {tuple(batch_shape)}")

@@ -52,7 +52,7 @@ class Dense(Parted):
         x = product(inputs, self.kernel.value)
         if self.bias is not None:
             x = bias_add(x, self.bias.value)
-        return self.activation(x)
+        return x if self.activation is None else self.activation(x)
 
 
 class EinsumDense(Parted):

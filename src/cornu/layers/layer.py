@@ -82,6 +82,8 @@ class Layer(Holder, Operation):
         arguments.refuse_later(type(self).__name__, kwargs)
         if kwargs:
             raise arguments.unknown(type(self), kwargs)
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ValueError(f"{type(self).__name__}: argument `trainable` must be True or False. Received: {trainable!r:.80}")
         object.__setattr__(self, "_initialized", True)
         Operation.__init__(self, name)
         self.activity_regularizer = regularizers_module.get(activity_regularizer)
@@ -155,10 +157,26 @@ class Layer(Holder, Operation):
             except TypeError as error:
                 raise error if shapes else no_tensor(self.name, 0, [*args, *kwargs.values(), None][0])
         else:
+            self._check_build(wanted)
             self.build(**{n: shapes.get(n.removesuffix("_shape").removesuffix("_shapes")) for n in wanted
                           if n.removesuffix("_shape") in shapes})
         if not self.built:
             raise RuntimeError(f"Layer {self.name!r}: build() ran but left `built` False.")
+
+    def _check_build(self, wanted) -> None:
+        """Raise ValueError where `build` asks for shapes that no argument of `call` has."""
+        params = inspect.signature(type(self).build).parameters
+        of_call = inspect.signature(type(self).call).parameters
+        if any(p.kind is p.VAR_KEYWORD for p in of_call.values()):
+            return
+        for name in wanted:
+            if params[name].default is inspect.Parameter.empty and params[name].kind is not params[name].VAR_KEYWORD \
+                    and name.removesuffix("_shape").removesuffix("_shapes") not in of_call:
+                raise ValueError(
+                    f"Layer {self.name!r} ({type(self).__name__}): build() takes {name!r}, but no argument of call() has "
+                    f"that name{'' if name.endswith(('_shape', '_shapes')) else ' without an ending `_shape`'}.\nWhere build() "
+                    "takes several shapes, it takes x_shape for an argument x of call(). Arguments of call(): "
+                    f"{', '.join(list(of_call)[1:])}.")
 
     def _arguments(self, args, kwargs) -> dict:
         named = arguments.of_call(type(self).call)[0]
@@ -276,7 +294,8 @@ class Layer(Holder, Operation):
             outputs = self.call(*args, **kwargs) if self._remat is None else self._remat.call(self, args, kwargs)
             if self.activity_regularizer is not None:
                 for output in tree.flatten(outputs):
-                    self.add_loss(self.activity_regularizer(output) / output.shape[0])
+                    size = output.shape[0]  # of an empty batch the penalty is 0, not NaN
+                    self.add_loss(self.activity_regularizer(output) / (1 if isinstance(size, int) and not size else size))
         finally:
             context._name_path.reset(name_token)
             context.leave(token)
@@ -375,6 +394,8 @@ class Layer(Holder, Operation):
 
     def compute_output_shape(self, *args, **kwargs):  # this is where shapes are inferred
         """The output's shape for an input's, found by tracing `call`."""
+        if type(self).call is Layer.call:
+            raise NotImplementedError(f"{type(self).__name__} defines neither `call` nor `compute_output_shape`.")
         if not self.built:
             self.build(*args, **kwargs)
         args = [self._tensors(a) for a in args if a is not None]
@@ -459,8 +480,16 @@ class Layer(Holder, Operation):
         return layer
 
     def rematerialized_call(self, layer_call, *args, **kwargs):
-        """Run a call so that its inner values are computed again in the backward pass instead of being kept."""
-        return remat(layer_call)(*args, **kwargs)
+        """The call as the RematScope around asks for it: with inner values that the backward pass computes again, or as it is.
+
+        Args:
+            layer_call: a function, as a rule `self.call`.
+            args, kwargs: what it will be called with.
+        """
+        scope = current_remat()
+        if scope is None and self._remat is None:
+            return layer_call
+        return remat(layer_call)
 
     def __repr__(self):
         return f"<{type(self).__name__} name={getattr(self, 'name', None)}, built={getattr(self, 'built', False)}>"

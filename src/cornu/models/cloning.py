@@ -140,6 +140,10 @@ def _clone_graph(model, input_tensors, clone_function, call_function, recursive,
         fresh, structure = tree.flatten(input_tensors), input_tensors
         if len(fresh) != len(graph.inputs):
             raise ValueError(f"clone_model: the model has {len(graph.inputs)} inputs; {len(fresh)} input_tensors were given.")
+        if isinstance(structure, dict) != isinstance(graph.input_structure, dict) or isinstance(structure, dict) and (
+                set(structure) != set(graph.input_structure)):
+            raise ValueError("clone_model: input_tensors must have the structure of the model's inputs, "
+                             f"{tree.map_structure(lambda x: x.name, graph.input_structure)}.")
         for x in fresh:
             if not isinstance(x, KerasTensor):
                 raise ValueError(f"clone_model: input_tensors must be symbolic tensors, from Input(). Received: {x!r:.80}")

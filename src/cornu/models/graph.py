@@ -90,6 +90,12 @@ class Function(Operation):
     outputs = property(lambda self: list(self.graph.outputs))
     operations = property(lambda self: self.graph.operations())
 
+    def compute_output_shape(self, input_shape):  # shapes in, shapes out; the graph says how
+        """The outputs' shapes for the inputs' shapes, in their structures."""
+        inputs = tree.map_shape_structure(lambda s: KerasTensor(s), tree.as_shapes(input_shape))
+        typed = [KerasTensor(s.shape, x.dtype) for s, x in zip(tree.flatten(inputs), self.graph.inputs)]
+        return tree.map_structure(lambda x: x.shape, self.compute_output_spec(tree.pack_sequence_as(inputs, typed)))
+
     def call(self, inputs):
         values = tree.flatten(inputs)
         if len(values) != len(self.graph.inputs):

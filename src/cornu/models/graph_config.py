@@ -83,7 +83,7 @@ def read_graph(config: dict):
             return made[name, number - _offset(operations[name])].outputs[index]
         if isinstance(structure, dict):
             return {k: end(v) for k, v in structure.items()}
-        return [end(v) for v in structure]
+        return type(structure)(end(v) for v in structure)
 
     return end(config["input_layers"]), end(config["output_layers"])
 

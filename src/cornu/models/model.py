@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -158,6 +159,8 @@ class Model(Trainer, Layer):
         names, structure = self._input_names(), self.graph.input_structure
         if len(names) == 1 and isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
             inputs = np.asarray(inputs, object)
+        if isinstance(structure, dict) != isinstance(inputs, dict) or len(inputs if isinstance(inputs, dict) else ()) > len(names):
+            self._note_structure(inputs, structure, names)
         if isinstance(inputs, dict):
             parts = structure if isinstance(structure, dict) else dict(zip(names, self.graph.inputs))
             missing = [k for k, part in parts.items() if k not in inputs
@@ -181,6 +184,21 @@ class Model(Trainer, Layer):
                     call.set_mask(value, m)
         return fitted
 
+    def _note_structure(self, inputs, structure, names) -> None:
+        """Warn once of inputs in another structure than the model's; ValueError where their order may mean two things."""
+        given = sorted(inputs) if isinstance(inputs, dict) else type(inputs).__name__
+        if isinstance(inputs, dict):
+            message = None if set(inputs) <= set(names) else f"it was given {', '.join(map(repr, given))}"
+        else:
+            message = f"it was given a {given}" if isinstance(inputs, (list, tuple)) and len(structure) > 1 else None
+            if message and list(structure) != sorted(structure):
+                raise ValueError(f"Model {self.name!r} takes a dict of inputs ({', '.join(map(repr, structure))}), but {message}, "
+                                 "whose order could mean two things. Pass a dict.")
+        if message and "_told_structure" not in self.__dict__:
+            object.__setattr__(self, "_told_structure", True)
+            warnings.warn(f"The structure of `inputs` doesn't match the expected structure: model {self.name!r} has the inputs "
+                          f"{', '.join(map(repr, names))}, but {message}.", stacklevel=2)
+
     def _fit(self, x: KerasTensor, value):
         """One input as the graph wants it: an array of the right rank and dtype."""
         if value is None:
@@ -201,7 +219,8 @@ class Model(Trainer, Layer):
                              f"data of shape {shape}.")
         if not isinstance(value, jax.Array) or value.dtype == x.dtype or x.dtype == "string":
             return value
-        if self.autocast and value.dtype == self.compute_dtype and dtypes.is_float(x.dtype):
+        if self.autocast and value.dtype == self.compute_dtype and dtypes.is_float(x.dtype) \
+                and value.dtype.itemsize <= jnp.dtype(x.dtype).itemsize:
             return value
         return value.astype(jax.dtypes.canonicalize_dtype(x.dtype))
 
@@ -333,7 +352,7 @@ def graph_model_from_config(cls, config: dict):
     base = Functional if cls is Model else cls
     model = base(inputs=inputs, outputs=outputs, name=config.get("name"))
     if config.get("trainable") is False:
-        model.trainable = False
+        model._trainable = False  # the layers have their own
     return model
 
 

@@ -1,6 +1,6 @@
 """Sequential: layers one after another."""
 
-from cornu import dtypes, errors, registry
+from cornu import dtypes, errors, registry, tree
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.models.graph import Graph
@@ -74,6 +74,8 @@ class Sequential(Model):
     def build(self, input_shape=None):
         if input_shape is None or self.built:
             return
+        if not tree.is_shape(input_shape):  # a list or dict of tensors: the model runs layer by layer
+            return
         if not self.layers:
             raise ValueError(f"Sequential {self.name!r} has no layers; add some before it is built.")
         if isinstance(self._stack[0], InputLayer):
@@ -141,5 +143,5 @@ class Sequential(Model):
         if not model.built and config.get("build_input_shape"):
             model.build(tuple(config["build_input_shape"]))
         if "trainable" in config and not config["trainable"]:
-            model.trainable = False
+            model._trainable = False  # the layers have their own
         return model

@@ -9,8 +9,7 @@ from cornu.symbolic import _UFUNC_OPERATORS, KerasTensor, op
 # The logical ops answer for & | ^ ~ as well, for booleans; Keras does the same.
 _BINARY = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
            "mod": "mod", "pow": "power", "and": "logical_and", "or": "logical_or", "xor": "logical_xor"}
-_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal",
-                "ne": "not_equal"}
+_COMPARISONS = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
 
 
@@ -30,6 +29,20 @@ _attach_binary("matmul", matmul)
 for _name, _op in (_COMPARISONS | _UNARY).items():
     _function = getattr(elementwise, _op)
     _attach(_name, (lambda fn: lambda self, *others: fn(self, *others))(_function))
+
+def _attach_equality(name, fn, same: bool):
+    """`==`: the op, whose truth, where Python asks for it, is whether both are one tensor (`tensor in tensors`)."""
+    def compare(self, other):
+        found = fn(self, other)
+        if isinstance(other, KerasTensor) and isinstance(found, KerasTensor):
+            found._same = (self is other) == same
+        return found
+
+    _attach(name, compare)
+
+
+_attach_equality("eq", elementwise.equal, True)
+_attach_equality("ne", elementwise.not_equal, False)
 
 # `array + tensor`: NumPy asks the tensor for its own answer to the ufunc.
 for _ufunc in ("add subtract multiply divide true_divide floor_divide mod power less less_equal greater greater_equal "
