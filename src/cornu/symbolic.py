@@ -2,6 +2,8 @@
 
 A function marked `@op` computes on arrays; given a KerasTensor it records a Call and returns KerasTensors whose
 shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
+
+A long file, since tensors, nodes and the inference know each other.
 """
 
 import functools

@@ -3,6 +3,8 @@
 `functional(fn, variables)` gives a pure function: while it runs, a scope lends each variable a value. Reads ask the
 innermost scope first; writes go to the scope that lent the variable. When it ends, or fails, the scope is discarded:
 the stored arrays are never touched, so no tracer leaks and no error can damage a model.
+
+A long file, since scopes and variables know each other, and a variable is all that an array is.
 """
 
 import contextvars

@@ -99,7 +99,7 @@ class RNN(Layer):
 
     reset_states = reset_state
 
-    def compute_mask(self, _, mask):
+    def compute_mask(self, inputs, previous_mask):
         mask = tree.flatten(previous_mask)[0]
         output = mask if self.return_sequences else None
         return [output] + [None] * len(self.state_size) if self.return_state else output
