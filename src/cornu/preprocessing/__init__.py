@@ -1,5 +1,6 @@
-"""What older programs prepare data with: `image`, `sequence` and `text`, and data sets from files."""
+"""What older programs prepare data with: `image`, `sequence`, `text`, and data sets of files."""
 
+from cornu.preprocessing import image, sequence, text
 from cornu.utils import (
     image_dataset_from_directory,
     text_dataset_from_directory,
@@ -7,7 +8,6 @@ from cornu.utils import (
 )
 
 __all__ = [
-    "image_dataset_from_directory",
-    "text_dataset_from_directory",
+    "image", "image_dataset_from_directory", "sequence", "text", "text_dataset_from_directory",
     "timeseries_dataset_from_array",
 ]
