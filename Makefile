@@ -5,11 +5,12 @@ WORKERS ?= 2
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help mnist test test-long bench bench-all wheel clean
+.PHONY: help mnist test test-long test-newest bench bench-all wheel clean
 
 help:
 	@echo "make mnist      make .venv, install cornu, train the classic program on MNIST, draw its learning curves"
 	@echo "make test       run the tests (make test-long: the long ones, or LONG=\"files\")"
+	@echo "make test-newest  run the tests that depend on Python and JAX with the newest Python of this machine, in .venv-newest"
 	@echo "make bench      compare with Keras and PyTorch, in an environment of its own (.bench-venv)"
 	@echo "make bench-all  the same for whole models, single layers and an optimizer too (half an hour)"
 	@echo "make wheel      build a wheel into dist/"
@@ -25,6 +26,21 @@ test: .venv/.test
 test-long: .venv/.test
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m long $(LONG) || test $$? -eq 5
 
+# Python 3.12 and later have newer releases of JAX than 3.11.
+NEWEST ?= $(shell .ci/newest-python)
+NEWEST_TESTS = tiny portable layers layer_base training saving saved_objects lowering one_kernel attention rnn
+
+test-newest:
+	@if [ -z "$(NEWEST)" ]; then echo "This machine has no Python newer than 3.11: the tests with one are skipped."; else \
+		$(MAKE) .venv-newest/.test && \
+		.venv-newest/bin/python -c 'import jax, sys; print("Python", sys.version.split()[0], "with JAX", jax.__version__)' && \
+		.venv-newest/bin/python -m pytest -q -n $(WORKERS) $(NEWEST_TESTS:%=tests/test_%.py); fi
+
+.venv-newest/.test: pyproject.toml
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
 bench: .bench-venv/.done
 	.bench-venv/bin/python benchmarks/run.py
 
@@ -37,7 +53,7 @@ wheel: .venv/.made
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv .bench-venv build dist .pytest_cache .hypothesis src/*.egg-info mnist_curves.png vae_digits.png
+	rm -rf .venv .venv-newest .bench-venv build dist .pytest_cache .hypothesis src/*.egg-info mnist_curves.png vae_digits.png
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A stamp says what is installed already; it is older than pyproject.toml when that has changed.

@@ -8,10 +8,10 @@ import importlib
 import io
 import os
 import runpy
-import signal
 import sys
 import types
 
+from cornu import system
 from cornu.doors import environment, opening
 from cornu.version import __version__
 
@@ -74,10 +74,9 @@ def _report(error):
     """Print an error as Python does, from the program's own first frame on."""
     trace = _outer(error)
     sys.excepthook(type(error), error.with_traceback(trace), trace)
-    if isinstance(error, KeyboardInterrupt):  # die of the signal, so that a calling shell stops too
+    if isinstance(error, KeyboardInterrupt):
         sys.stdout.flush()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+        return system.end_by_interrupt()
     return 1
 
 

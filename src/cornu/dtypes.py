@@ -163,8 +163,12 @@ class DTypePolicyMap(DTypePolicy, dict):
                 "policy_map": {k: serialize(v) for k, v in self.items()}}
 
     @classmethod
-    def from_config(cls, config: dict) -> "DTypePolicyMap":
-        return cls(config.get("default_policy"), {k: get(v) for k, v in (config.get("policy_map") or {}).items()})
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "DTypePolicyMap":
+        def read(policy):
+            return deserialize(policy, custom_objects) if isinstance(policy, dict) else policy and get(policy)
+
+        return cls(read(config.get("default_policy")),
+                   {k: read(v) for k, v in (config.get("policy_map") or {}).items()})
 
     __eq__ = dict.__eq__
     __hash__ = object.__hash__
@@ -184,7 +188,11 @@ class QuantizedDTypePolicy(DTypePolicy):
 class QuantizedFloat8DTypePolicy(QuantizedDTypePolicy):
     """Quantized layers are not part of cornu yet: making one raises NotImplementedError."""
 
-    def __init__(self, mode, source_name=None, amax_history_length=1024):
+    default_amax_history_length = 1024
+    amax_history_length = property(lambda self: self._amax_history_length)
+
+    def __init__(self, mode, source_name=None, amax_history_length=default_amax_history_length):
+        self._amax_history_length = amax_history_length
         super().__init__(mode, source_name)
 
 

@@ -6,6 +6,8 @@ import os
 import pathlib
 import secrets
 
+from cornu import system
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -19,9 +21,9 @@ def replacing(path):
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
-        _sync(temporary)
+        system.sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)  # the new name, too, must reach the disk
+        system.sync(path.parent)  # the new name, too, must reach the disk
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -38,61 +40,32 @@ def writing(path):
     path = pathlib.Path(os.path.realpath(path))
     _sweep(path)
     temporary = path.with_name(f".{path.name[:100]}-{secrets.token_hex(4)}")
-    flags, nameless = os.O_RDWR | getattr(os, "O_BINARY", 0), os.path.exists("/proc/self/fd")
-    try:
-        handle = os.open(path.parent, flags | os.O_TMPFILE, 0o666) if nameless else None
-    except (AttributeError, OSError):  # no such thing on this system or in this folder
-        nameless = False
+    flags = os.O_RDWR | getattr(os, "O_BINARY", 0)
+    handle = system.nameless_file(path.parent, flags)
+    nameless = handle is not None
     if not nameless:
         handle = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with open(handle, "w+b", buffering=1 << 16) as file:
-            _lock(handle)
+            system.lock(handle)
             yield file
             file.flush()
-            with contextlib.suppress(FileNotFoundError, AttributeError):
-                os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+            system.keep_mode(file.fileno(), path)
             os.fsync(file.fileno())
             if nameless:
-                _name(file.fileno(), temporary)
+                system.name_file(file.fileno(), temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        system.sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
 
 
-def _lock(handle) -> bool:
-    """Whether the file is this process's alone from now on, until it is closed."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except (ImportError, OSError):  # Windows, or a file system without locks
-        return False
-
-
 def _sweep(path) -> None:
     """Remove what processes that were killed have left of `path`; the living hold a lock on theirs."""
     for left in path.parent.glob(f".{glob.escape(path.name[:100])}-" + "[0-9a-f]" * 8):
-        with contextlib.suppress(OSError), open(left, "rb") as file:
-            if _lock(file.fileno()):
+        with contextlib.suppress(OSError):
+            with open(left, "rb") as file:
+                abandoned = system.lock(file.fileno())
+            if abandoned:
                 os.remove(left)
-
-
-def _name(handle, path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:  # with a folder's handle, and only so, Python lets the link in /proc be followed
-        os.link(f"/proc/self/fd/{handle}", path.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
-    finally:
-        os.close(folder)
-
-
-def _sync(path) -> None:
-    with contextlib.suppress(PermissionError, IsADirectoryError):  # folders cannot be opened on Windows
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -21,6 +21,7 @@ _functions: dict[str, dict] = {}  # area -> name -> function ("activations": {"r
 _registered: dict[str, object] = {}  # "Package>Name" -> class or function
 _registered_names: dict = {}
 _scoped: contextvars.ContextVar = contextvars.ContextVar("cornu_custom_objects", default={})
+_of_module: contextvars.ContextVar = contextvars.ContextVar("cornu_module_objects", default={})  # asked last
 
 # Where Keras keeps a class, when it is not keras.<our first folder>.
 _AREAS = {"models": "", "dtypes": "", "variable": "", "random": "random", "symbolic": ""}
@@ -75,6 +76,8 @@ def construct(cls, config: dict, settable: tuple = ()) -> tuple:
 
     Raises ValueError when the config lacks an argument of the constructor, or has one too many.
     """
+    if not is_builtin(cls):  # whose constructors take objects, and no configs of objects
+        config = {k: v if k == "dtype" else _deserialize(v) for k, v in config.items()}
     params = inspect.signature(cls.__init__).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in params.values())
     later = {k: v for k, v in config.items() if k in settable and not takes_all and k not in params}
@@ -104,10 +107,18 @@ def own_parameters(cls) -> set:
 
 
 def config_of(instance) -> dict:
-    """Read the config of an object from its constructors' signatures, base class first."""
-    levels = []
+    """Read the config of an object from its constructors' signatures, base class first.
+
+    A user's class with a `get_config` of its own adds its arguments itself, so what it asks its base for is without them:
+    `dict(units=self.units, **super().get_config())` names none twice.
+    """
+    levels, adds_own = [], not is_builtin(_definer(type(instance), "get_config"))
     for cls in type(instance).__mro__:
         if "__init__" not in cls.__dict__ or cls is object:
+            continue
+        if adds_own and not is_builtin(cls):
+            if not _parameters(cls.__init__)[1]:
+                break
             continue
         params, hands_on = _parameters(cls.__init__)
         levels.append((cls, params))
@@ -127,6 +138,11 @@ def config_of(instance) -> dict:
             value = instance._config_value(p.name) if builtin else told.get(p.name, p.default)
             config[p.name] = serialize(value) if builtin or p.name in told else _plain_default(value)
     return config
+
+
+def _definer(cls, name: str):
+    """The class among the bases of `cls` that defines an attribute."""
+    return next(base for base in cls.__mro__ if name in base.__dict__)
 
 
 def _plain_default(value):
@@ -191,7 +207,7 @@ def serialize_object(obj) -> dict:
     if built and not class_name:
         area = area_of(cls)
         module, class_name = ("keras." + area if area else "keras"), cls.__name__
-    config = obj.get_config()
+    config = serialize(obj.get_config())  # which may hold objects as they are
     result = {"module": module if built else cls.__module__, "class_name": class_name if built else cls.__name__,
               "config": config, "registered_name": None if built else registered_name(cls)}
     build_config = getattr(obj, "get_build_config", lambda: None)()
@@ -222,13 +238,22 @@ def _serialize_callable(obj):
 # deserialize ---------------------------------------------------------------------------------------------------
 
 
-def deserialize(config, custom_objects: dict | None = None, area: str | None = None, printable_name: str = "object"):
+def deserialize(config, custom_objects: dict | None = None, area: str | None = None, printable_name: str = "object",
+                module_objects: dict | None = None):
     """The value that `serialize` (or Keras's) wrote.
 
-    Raises ValueError for a class or function that is neither built in, nor registered, nor in `custom_objects`.
+    Raises ValueError for a class or function that is neither built in, nor registered, nor in `custom_objects` or
+    `module_objects`. With the latter a string is one of their names: of a function, or of a class to be made.
     """
-    with custom_object_scope(custom_objects or {}):
-        return _deserialize(config, area, printable_name)
+    token = _of_module.set({**_of_module.get(), **(module_objects or {})})
+    try:
+        with custom_object_scope(custom_objects or {}):
+            if module_objects is not None and isinstance(config, str):
+                found = resolve(config, None, printable_name)
+                return found() if isinstance(found, type) else found
+            return _deserialize(config, area, printable_name)
+    finally:
+        _of_module.reset(token)
 
 
 def _deserialize(config, area=None, kind="object"):
@@ -245,13 +270,15 @@ def _deserialize(config, area=None, kind="object"):
     class_name, inner = config["class_name"], config["config"]
     if class_name in _SPECIAL:
         return _SPECIAL[class_name](inner)
-    if class_name in ("function", "class") and isinstance(inner, str):
+    if class_name in ("function", "class"):
+        if not isinstance(inner, str):
+            raise TypeError(f"The config of a {class_name} is its name. Received: {inner!r:.200}")
         return resolve(config.get("registered_name") or inner, area, kind, inner)
     if class_name in ("DTypePolicy", "FloatDTypePolicy", "DTypePolicyMap"):
         return dtypes.deserialize(config)
     cls = find_class(class_name, config.get("registered_name"), config.get("module"), area, kind)
     if not isinstance(inner, dict):
-        raise ValueError(f"The config of {class_name} is not a dict but {inner!r:.200}")
+        raise TypeError(f"The config of {class_name} is not a dict but {inner!r:.200}")
     instance = cls.from_config(inner) if hasattr(cls, "from_config") else cls(**inner)
     build_config = config.get("build_config")
     if build_config and hasattr(instance, "build_from_config"):
@@ -285,14 +312,16 @@ def add_special(class_name: str, read) -> None:
 
 def find_class(class_name: str, registered: str | None, module: str | None, area: str | None, kind: str):
     """The class a config means."""
-    custom = _scoped.get()
-    for name in (registered, class_name):
+    custom, module = _scoped.get(), module or ""
+    packaged = ">" in class_name  # an .h5 file has the registered name in this place
+    for name in (registered, class_name, class_name.rpartition(">")[2] if packaged else None):
         if name and name in custom:
             return custom[name]
-    for name in (registered, f"Custom>{class_name}"):
+    for name in (registered, class_name if packaged else f"Custom>{class_name}"):
         if name and name in _registered:
             return _registered[name]
-    module = module or ""
+    if registered not in (None, "", class_name) and module.split(".")[0] in ("keras", "cornu"):
+        raise ValueError(_another(kind, class_name, registered))
     if not module or module.split(".")[0] in ("keras", "cornu", "tf_keras", "builtins"):
         where = area or ".".join(module.split(".")[1:])
         if f"{where}.{class_name}" in _builtin:
@@ -300,10 +329,18 @@ def find_class(class_name: str, registered: str | None, module: str | None, area
         found = _by_name.get(class_name, [])
         if found:
             return found[-1]
+    if class_name in _of_module.get():
+        return _of_module.get()[class_name]
     raise ValueError(
         f"Unknown {kind}: class {class_name!r}" + (f" of module {module!r}" if module else "") + ".\n"
         "If it is your own, register it with @cornu.saving.register_keras_serializable() or pass "
         f"custom_objects={{{class_name!r}: ...}}." + _hint(class_name))
+
+
+def _another(kind, name, registered) -> str:
+    return (f"The config of {kind} {name!r} names a built-in one, but says that it is registered as {registered!r}, which "
+            "nothing is.\nIf it is your own, register it with @cornu.saving.register_keras_serializable() or pass "
+            f"custom_objects={{{registered!r}: ...}}; if it is the built-in one, drop the `registered_name`.")
 
 
 def _hint(name) -> str:
@@ -327,12 +364,18 @@ def names_in(area: str) -> list[str]:
 
 def resolve(name: str, area: str | None, kind: str, short: str | None = None):
     """The function or class that a name means, in an area or among the registered ones."""
-    custom = _scoped.get()
+    custom, of_module = _scoped.get(), _of_module.get()
+    if short is not None and name not in ("function", "class", "builtins", short, *custom, *_registered) \
+            and short not in custom and short not in _registered and any(short in known for known in _functions.values()):
+        raise ValueError(_another(kind, short, name))
     for key in (name, short):
         if key and key in custom:
             return custom[key]
         if key and key in _registered:
             return _registered[key]
+        same = [v for k, v in _registered.items() if k.rpartition(">")[2] == key] if short is not None else []
+        if len(same) == 1:  # Keras 3.6 and before left the package out
+            return same[0]
         if key and area and key in _functions.get(area, {}):
             return _functions[area][key]
         if key and area and f"{area}.{key}" in _builtin:
@@ -341,6 +384,8 @@ def resolve(name: str, area: str | None, kind: str, short: str | None = None):
             for functions in _functions.values():
                 if key in functions:
                     return functions[key]
+        if key and key in of_module:
+            return of_module[key]
     error = check.unknown(kind, short or name, [*names_in(area or ""), *custom])
     if short is None:
         raise error

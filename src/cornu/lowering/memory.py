@@ -9,6 +9,7 @@ import sys
 
 import jax
 
+from cornu import system
 from cornu.lowering.platform import on_cpu
 
 
@@ -44,16 +45,8 @@ _MALLOPT = dict(trim_threshold=-1, top_pad=-2, mmap_max=-4)  # the numbers in ma
 
 
 def _mallopt(**settings) -> bool:
-    if os.environ.get("CORNU_MALLOC", "1") == "0" or not sys.platform.startswith("linux"):
-        return False
-    import ctypes
-
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.gnu_get_libc_version  # absent from musl, where mallopt does nothing
-        return all([libc.mallopt(_MALLOPT[name], value) == 1 for name, value in settings.items()])
-    except (OSError, AttributeError):
-        return False
+    libc = None if os.environ.get("CORNU_MALLOC", "1") == "0" else system.glibc()
+    return libc is not None and all([libc.mallopt(_MALLOPT[name], value) == 1 for name, value in settings.items()])
 
 
 def total_memory() -> int | None:
@@ -75,11 +68,8 @@ def free_memory(clean: bool = False) -> int | None:
     if jax.default_backend() != "cpu":
         found = _statistics()
         return found["bytes_limit"] - found["bytes_in_use"] if "bytes_limit" in found else None
-    if clean and sys.platform.startswith("linux"):
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if clean and (libc := system.glibc()) is not None:
+        libc.malloc_trim(0)
     free = [value for value, _ in _cpu_limits()]
     return max(0, min(free)) if free else None
 
@@ -100,12 +90,8 @@ def _cpu_limits():
         limit = int((container / "memory.max").read_text())  # "max" where there is none
         used = int((container / "memory.current").read_text()) - _numbers(container / "memory.stat").get("inactive_file", 0)
         yield limit - used, limit
-    with contextlib.suppress(ImportError, OSError):
-        import resource
-
-        limit, used = resource.getrlimit(resource.RLIMIT_AS)[0], 1024 * _numbers("/proc/self/status").get("VmSize", 0)
-        if limit != resource.RLIM_INFINITY:
-            yield limit - used, limit
+    if (limit := system.address_space_limit()) is not None:
+        yield limit - 1024 * _numbers("/proc/self/status").get("VmSize", 0), limit
 
 
 def _numbers(path) -> dict:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jaxlib
 
 from cornu.lowering.backend_options import take_backend_options
+from cornu.lowering.probes import takes
 
 try:
     from jax._src.core import trace_ctx
@@ -67,7 +68,12 @@ def in_forward_mode() -> bool:
 # processor's, where XLA takes at most 256 bits: 2 to 6 % of an epoch of a ResNet-20, a CNN, a GRU; others the same.
 _CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
                 "xla_llvm_disable_expensive_passes": True, "xla_cpu_prefer_vector_width": 512}
-_KNOWN_VERSIONS = ("0.10.2",)  # of jaxlib: known to take all of the options, so that nothing has to be tried
+_KNOWN_VERSIONS = ("0.10.2",)  # of jaxlib: known to take all of the options, and to do what they say: nothing has to be tried
+
+
+def is_known_version() -> bool:
+    """Whether the installed XLA is one on which all that is measured here was measured."""
+    return jaxlib.__version__ in _KNOWN_VERSIONS
 
 
 def compiler_options(platform: str | None = None, kind: str = "train") -> dict:
@@ -89,8 +95,8 @@ def compiler_options(platform: str | None = None, kind: str = "train") -> dict:
 
 def _known(options: dict) -> dict:
     """Those of the options that the installed XLA takes. LLVM's own are not tried: it ends the process at an unknown one."""
-    known = jaxlib.__version__ in _KNOWN_VERSIONS
-    return {name: value for name, value in options.items() if known or not name.startswith("--") and _takes(name, value)}
+    known = is_known_version()
+    return {name: value for name, value in options.items() if known or not name.startswith("--") and takes(name, value)}
 
 
 # YNNPACK's products are slower than Eigen's where all have at most this many columns: 128x784 by 784x128 takes 204 us against
@@ -111,7 +117,7 @@ _PLAIN_KERNELS = take_backend_options({"xla_cpu_disable_tiled_emitter": True})
 # XLA:CPU then joins kernels that read the same arrays, so that an update writes all of its results at once (`together.py`), but
 # what several kernels need is written to memory and not computed again in each: an average pool takes 3.4 times as long, a
 # CNN's epoch 1.2 times, a GPT's as long. Of an LSTM with 2.6 million weights an epoch is 0.9, of 50 million see there.
-_JOINED = take_backend_options({"xla_cpu_use_multi_output_fusion": True})
+JOINED = take_backend_options({"xla_cpu_use_multi_output_fusion": True})
 
 # LLVM writes out loops of up to a hundred turns, a fifth of what it compiles of a ResNet-20's, a GPT's or an LSTM's step: without
 # long ones that is compiled in 0.8 to 0.9 of the time. Sums over so many that do not lie side by side are vectorized by them only.
@@ -138,7 +144,7 @@ def options_for(jaxpr, kind: str = "train", rare: bool = False) -> dict:
     if not any(e.primitive.name == "conv_general_dilated" for e in every):
         options |= _IN_PLACE
         if _updates_much(every):
-            options |= _JOINED
+            options |= JOINED
         if not any(e.primitive.name == "transpose" and e.outvars[0].aval.size >= _LARGE_TRANSPOSE for e in every):
             options |= _PLAIN_KERNELS
     if not any(_goes_across(e) for e in every):
@@ -194,17 +200,6 @@ def inner_jaxprs(equation):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
                 yield inner
-
-
-@functools.cache
-def _takes(name: str, value: str) -> bool:
-    """Whether XLA takes an option: compiles a program of one addition with it, 25 ms, once in a process."""
-    try:
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            jax.jit(lambda x: x + 1, compiler_options={name: value}).lower(0.0).compile()
-        return True
-    except Exception:  # JaxRuntimeError; the name of its class has changed between releases
-        return False
 
 
 def island(fn):

@@ -214,7 +214,8 @@ class Model(Trainer, Layer):
         elif len(shape) == rank - 1 and x.shape[-1] == 1:
             value = value[..., None]
         shape = tuple(value.shape)
-        if len(shape) != rank or any(isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape, shape)):
+        # How many samples an `Input(batch_size=...)` names is for those who read the shape: a last batch is smaller.
+        if len(shape) != rank or any(isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape[1:], shape[1:])):
             raise ValueError(f"Input {x.call.operation.name!r} of model {self.name!r} has shape {x.shape}, but was given "
                              f"data of shape {shape}.")
         if not isinstance(value, jax.Array) or value.dtype == x.dtype or x.dtype == "string":
@@ -252,9 +253,9 @@ class Model(Trainer, Layer):
         """Write architecture, weights and optimizer into one `.keras` file (see `saving.save_model`)."""
         _saving().save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
-    def save_weights(self, filepath, overwrite=True, max_shard_size=None) -> None:
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None, **kwargs) -> None:
         """Write the weights into a `.weights.h5` or `.safetensors` file, or several (see `saving.save_weights`)."""
-        _saving().save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+        _saving().save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Read the weights from a file that `save_weights` or Keras wrote (see `saving.load_weights`)."""

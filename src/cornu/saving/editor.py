@@ -44,6 +44,7 @@ class KerasFileEditor:
         root = read_h5(source, self.filepath)
         self._objects: dict = {}  # path -> {number: array}
         self._names: dict = {}  # path -> the name that the file gives the object
+        self._moved = False
         self._read(root, "")
         self._print(f"Keras model file {self.filepath!r}")
         if self.metadata:
@@ -142,6 +143,7 @@ class KerasFileEditor:
         new = f"{old.rpartition('/')[0]}/{new_name}".lstrip("/")
         if new != old and self._below(new):
             raise ValueError(f"There is an object {new!r} already. Delete it first.")
+        self._moved = True
         moved = {p: new + p[len(old):] for p in self._below(old)}
         self._objects = {moved.get(p, p): w for p, w in self._objects.items()}
         self._names = {moved.get(p, p): n for p, n in self._names.items()}
@@ -179,8 +181,9 @@ class KerasFileEditor:
         path = os.fspath(filepath)
         if not path.endswith(".weights.h5"):
             raise ValueError(f"KerasFileEditor.save: the file's name must end with .weights.h5. Received: {path!r}")
-        groups = {f"{p}/vars".lstrip("/"): {"name": self._names[p]} if isinstance(self._names[p], str) else {}
-                  for p in self._objects}
+        # Who moves objects means the places: the old names, which `load_weights` compares, would be against them.
+        told = {} if self._moved else self._names
+        groups = {f"{p}/vars".lstrip("/"): {"name": told[p]} if isinstance(told.get(p), str) else {} for p in self._objects}
         arrays = {f"{p}/vars/{k}".lstrip("/"): v for p, weights in self._objects.items() for k, v in weights.items()}
         write_arrays(groups, arrays, path)
 

@@ -20,8 +20,9 @@ _GONE = {"LocallyConnected1D": "", "LocallyConnected2D": "", "DenseFeatures": ""
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}, "ThresholdedReLU": {"theta": "threshold"}}
 # What Keras 3's layers are not told any more: the value that means nothing, or None where no value does.
 _DROPPED = {"": {"dynamic": False}, "InputLayer": {"ragged": False, "sparse": False}, "LSTM": {"time_major": False},
-            "GRU": {"time_major": False}, "SimpleRNN": {"time_major": False}, "RNN": {"time_major": False},
+            "GRU": {"time_major": False}, "SimpleRNN": {"time_major": False, "implementation": None}, "RNN": {"time_major": False},
             "ConvLSTM1D": {"time_major": False}, "ConvLSTM2D": {"time_major": False}, "ConvLSTM3D": {"time_major": False},
+            **dict.fromkeys(("SimpleRNNCell", "LSTMCell", "GRUCell", "StackedRNNCells"), {"implementation": None}),
             "Embedding": {"input_length": None, "sparse": False},
             "BatchNormalization": {"fused": None, "virtual_batch_size": False, "adjustment": None, "renorm": False,
                                    "renorm_clipping": None, "renorm_momentum": None},

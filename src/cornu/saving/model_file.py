@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 import zipfile
 
 from cornu import registry
@@ -23,7 +24,7 @@ _KERAS = "3.15.1"  # the format's version, as Keras writes it
 
 
 def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = None, include_optimizer: bool = True,
-               **kwargs) -> None:
+               save_format: str | None = None, **kwargs) -> None:
     """Write a model's architecture, weights, compile settings and optimizer, whole or not at all.
 
     Args:
@@ -32,6 +33,7 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
         overwrite: whether a file that is there is replaced.
         zipped: False for a folder, of a name without an ending, instead of one file.
         include_optimizer: whether the optimizer's state is written, and to `.h5` what compile was told.
+        save_format: an argument of Keras 2, "keras" or "h5", which must agree with the file's name; it draws a warning.
 
     Raises ValueError for another ending, FileExistsError if `overwrite` is False and the file is there.
     """
@@ -39,6 +41,8 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
     if kwargs:
         raise ValueError(f"save_model: unknown argument {', '.join(map(repr, kwargs))}.")
     old = path.endswith((".h5", ".hdf5")) and not path.endswith(".weights.h5")
+    if save_format is not None:
+        _check_format(save_format, path, old)
     if zipped is False and (path.endswith(".keras") or old):
         raise ValueError(f"save_model: zipped=False writes a folder; its name must not end like a file's. Received: {path!r}")
     if zipped is not False and not path.endswith(".keras") and not old:
@@ -61,6 +65,15 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
             archive.writestr(name, text)
         put_member(archive, weights, size, content)
         write_assets(model, archive)
+
+
+def _check_format(save_format, path: str, old: bool) -> None:
+    """ValueError where Keras 2's argument says another format than the name's ending."""
+    if save_format not in ("h5", "hdf5") if old else save_format != "keras":
+        raise ValueError(f"save_model: save_format={save_format!r} does not agree with the file's name {path!r}. End the name "
+                         "with .keras or .h5, and leave save_format out.")
+    warnings.warn("save_model: save_format is an argument of Keras 2; the file's ending says the format. Leave it out.",
+                  stacklevel=4)
 
 
 class _Folder:
@@ -143,10 +156,22 @@ def serialize_keras_object(obj):
     return registry.serialize(obj)
 
 
-def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mode: bool = True, **kwargs):
-    """The object that `serialize_keras_object` (Keras's too) wrote; code in the config is refused in any case."""
+def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mode: bool = True,
+                             module_objects: dict | None = None, printable_module_name: str = "object", **kwargs):
+    """The object that `serialize_keras_object` (Keras's too) wrote.
+
+    Args:
+        config: what was written; with `module_objects` also the name of one of them.
+        custom_objects: names of classes and functions of one's own that the config may name.
+        safe_mode: without effect: code in a config is refused in any case.
+        module_objects: more such names, which are asked after the built-in ones.
+        printable_module_name: what error messages call the object.
+
+    Raises FileError (a ValueError; a TypeError too where a part is of the wrong type).
+    """
     if kwargs:
         raise ValueError(f"deserialize_keras_object: unknown argument {', '.join(map(repr, kwargs))}.")
     check_config("The config", config)
     with awaiting_values(memory(), "The config"), building("The config"):
-        return registry.deserialize(config, custom_objects)
+        return registry.deserialize(config, custom_objects, printable_name=printable_module_name,
+                                    module_objects=module_objects)

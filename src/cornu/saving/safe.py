@@ -14,7 +14,7 @@ import zlib
 
 from cornu.errors import user_frames
 from cornu.saving import hdf5
-from cornu.saving.view import FileError, View
+from cornu.saving.view import FileError, FileTypeError, View
 
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 _TRAILER = b"cornu-crc32:"  # after the end of an HDF5 file, where HDF5 does not look; HDF5 drops it when it edits the file
@@ -248,7 +248,8 @@ def building(path):
     except Exception as error:  # a config that is not Keras's can fail in as many ways as there are lines
         said = f"{error!s:.1000}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error!s:.500}"
         own = user_frames(error).__traceback__ is not None  # it came out of a class of the caller's
-        raise FileError(f"{path}: nothing can be built from its config.\n{said}") from (error if own else None)
+        kind = FileTypeError if isinstance(error, TypeError) else FileError
+        raise kind(f"{path}: nothing can be built from its config.\n{said}") from (error if own else None)
 
 
 def _check_entry(path, item) -> None:

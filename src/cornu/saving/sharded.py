@@ -13,7 +13,7 @@ from cornu.saving.weights import weights_of, write_arrays
 _ENDING = ".weights.json"
 
 
-def save(model, path: str, max_shard_size: float) -> None:
+def save(model, path: str, max_shard_size: float, skipped=()) -> None:
     """Write a model's weights into files of at most `max_shard_size` GB each; the index comes last.
 
     Raises ValueError for a limit that is not positive, or that a single weight exceeds.
@@ -21,7 +21,7 @@ def save(model, path: str, max_shard_size: float) -> None:
     limit = max_shard_size * 1024 ** 3
     if isinstance(max_shard_size, bool) or not limit > 0:
         raise ValueError(f"save_weights: max_shard_size is a positive number of GB. Received: {max_shard_size!r}")
-    told, shards, used = weights_of(model), [({}, {})], 0
+    told, shards, used = weights_of(model, skipped=skipped), [({}, {})], 0
     for key, value in told["arrays"].items():
         if value.nbytes > limit:
             raise ValueError(f"save_weights: {key} alone has {value.nbytes / 1024 ** 3:.3g} GB, more than "

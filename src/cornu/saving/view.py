@@ -12,6 +12,14 @@ class FileError(ValueError):
     """A file is damaged, is not what its name says, or holds what is not opened."""
 
 
+class FileTypeError(FileError, TypeError):
+    """A part of a file or config is of the wrong type."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
+
+
 class _File(io.FileIO):
     def __del__(self):
         self.close()  # whoever still holds a stretch holds the file, too; the last one closes it
@@ -37,12 +45,12 @@ class View:
 
     @classmethod
     def open(cls, path) -> "View":
-        """All of a file. Raises FileNotFoundError, or FileError for a folder, a pipe or a device."""
+        """All of a file. Raises MissingFileError, or FileError for a folder, a pipe or a device."""
         path = os.fsdecode(path)
         try:
             kind = os.stat(path)
         except FileNotFoundError:
-            raise FileNotFoundError(f"There is no file {path!r}.") from None
+            raise MissingFileError(f"There is no file {path!r}.") from None
         if not stat.S_ISREG(kind.st_mode):  # a pipe would hang, a device never end
             raise FileError(f"{path!r} is no file" + (", but a folder." if stat.S_ISDIR(kind.st_mode) else "."))
         file = _File(path, "r")

@@ -14,7 +14,7 @@ from cornu.saving.view import FileError
 from cornu.saving.weights import LoadReport, fill, refuse_overwriting, write_h5
 
 
-def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, **kwargs) -> None:
+def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, objects_to_skip=None, **kwargs) -> None:
     """Write a model's weights (and its optimizer's) into a file, whole or not at all.
 
     Args:
@@ -23,6 +23,7 @@ def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, *
         overwrite: whether a file that is there is replaced.
         max_shard_size: None, or how many GB a file may have: then there are several, and `filepath` is their index, which
             ends with `.weights.json`.
+        objects_to_skip: layers (with all that is in them) and optimizers whose weights are left out; not for `.safetensors`.
 
     Raises ValueError for another ending or an unbuilt model, FileExistsError if `overwrite` is False and the file is there.
     """
@@ -39,12 +40,15 @@ def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, *
     refuse_overwriting(path, overwrite)
     if not model.built:
         raise ValueError(f"Model {model.name!r} is not built, so it has no weights to save. Call it on data first.")
+    if objects_to_skip and path.endswith(".safetensors"):
+        raise ValueError("save_weights: objects_to_skip is for .weights.h5 and .weights.json files. "
+                         f"Received: {path!r}.")
     if max_shard_size is not None:
-        sharded.save(model, path, max_shard_size)
+        sharded.save(model, path, max_shard_size, objects_to_skip)
     elif path.endswith(".safetensors"):
         tensors.save_safetensors(model, path)
     else:
-        write_h5(model, path)
+        write_h5(model, path, skipped=objects_to_skip)
 
 
 def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = True, by_name: bool = False,

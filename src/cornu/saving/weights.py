@@ -11,6 +11,7 @@ from cornu.awaiting import Awaited
 from cornu.files import writing
 from cornu.layers.layer import Layer
 from cornu.optimizers import LossScaleOptimizer, Optimizer
+from cornu.registry import is_builtin
 from cornu.saving.hdf5 import Stored
 from cornu.saving.hdf5_write import laid_out, put
 from cornu.saving.safe import trailer
@@ -76,14 +77,15 @@ def _attributes(item) -> list:
             values[public if name != public and published else name] = value
     if hasattr(type(item), "train_step"):
         values["layers"] = item.layers
-    return sorted(values.items(), key=lambda pair: (pair[0].startswith("_"), pair[0]))
+    first = getattr(item, "graph", None) is not None or hasattr(item, "_stack")  # a layer may be an attribute as well
+    return sorted(values.items(), key=lambda pair: (not (first and pair[0] == "layers"), pair[0].startswith("_"), pair[0]))
 
 
-def weights_of(root, optimizer: bool = True) -> dict:
+def weights_of(root, optimizer: bool = True, skipped=()) -> dict:
     """Every weight by its path in the file, and each group's name; the optimizer's state if `optimizer`."""
-    arrays, groups = {}, {}
+    arrays, groups, left_out = {}, {}, _left_alone(skipped)
     for path, holder in holders(root).items():
-        if isinstance(holder, Optimizer) and not optimizer:
+        if isinstance(holder, Optimizer) and not optimizer or id(holder) in left_out:
             continue
         store: dict = {}
         holder.save_own_variables(store)
@@ -94,15 +96,20 @@ def weights_of(root, optimizer: bool = True) -> dict:
     return {"arrays": arrays, "groups": groups}
 
 
+def _left_alone(skipped) -> set:
+    """The ids of layers, with all that is in them, and of optimizers."""
+    return {id(x) for o in skipped or () for x in (o._flatten_layers() if isinstance(o, Layer) else [o])}
+
+
 def layout(root, optimizer: bool = True) -> tuple[int, list]:
     """The size and the content of an HDF5 file with the weights of a model."""
     told = weights_of(root, optimizer)
     return laid_out({group: {"name": name} for group, name in told["groups"].items()}, told["arrays"])
 
 
-def write_h5(root, path, optimizer: bool = True) -> None:
+def write_h5(root, path, optimizer: bool = True, skipped=()) -> None:
     """Write the weights of a model into an HDF5 file at `path`, whole or not at all."""
-    told = weights_of(root, optimizer)
+    told = weights_of(root, optimizer, skipped)
     write_arrays({group: {"name": name} for group, name in told["groups"].items()}, told["arrays"], path)
 
 
@@ -234,7 +241,7 @@ def match(model, arrays: dict, shown, skip_mismatch: bool = False, skipped=()) -
         by_place.setdefault(place, {})[key] = value
     todo, unused, unfilled = [], set(arrays), []
     optimizer = getattr(model, "optimizer", None)
-    left_alone = {id(x) for o in skipped or () for x in (o._flatten_layers() if isinstance(o, Layer) else [o])}
+    left_alone = _left_alone(skipped)
     for path, holder in holders(model).items():
         prefix, own = f"{path}vars/", {}
         store = by_place.get(f"{path}vars", {})
@@ -253,7 +260,8 @@ def match(model, arrays: dict, shown, skip_mismatch: bool = False, skipped=()) -
                              f"has shape {tuple(own[wrong[0]].shape)}. No weight was changed.")
         unused -= {prefix + k for k in store if k in own and k not in wrong}
         unfilled += [prefix + k for k in own if k not in store or k in wrong]
-        if store and store.keys() == own.keys() and not wrong:
+        reads_itself = not own and not is_builtin(type(holder).load_own_variables)  # perhaps from elsewhere
+        if (store or reads_itself) and store.keys() == own.keys() and not wrong:
             todo.append((holder, path, store))
     return todo, LoadReport(sorted(k for k in unused if not k.startswith("optimizer/")), sorted(unfilled))
 

@@ -1,6 +1,7 @@
 """compile(), and the training, test and prediction steps in plain, stateful text."""
 
 import inspect
+import warnings
 
 import jax.numpy as jnp
 
@@ -81,6 +82,11 @@ class Compiling:
 
     def compile_from_config(self, config: dict) -> None:
         """Compile as a file says; one step per execution, as Keras writes by default, means "auto"."""
+        if not registry.is_builtin(type(self).compile):
+            warnings.warn(f"Model {self.name!r} is not compiled: its class {type(self).__name__} has a `compile` of its own, "
+                          "whose arguments a file does not hold. Call it after loading, or define compile_from_config "
+                          "(and get_compile_config).", stacklevel=2)
+            return
         config = {k: v for k, v in config.items() if (k, v) != ("steps_per_execution", 1)}
         config = {k: registry.deserialize(v) if k != "optimizer" else optimizers.get(v) for k, v in config.items()}
         self.compile(**config)

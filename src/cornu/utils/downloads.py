@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 
-from cornu import check, config
+from cornu import check, config, system
 
 _TIMEOUT = 10.0  # seconds to connect, and between two pieces: a machine without network must learn so quickly
 _PIECE = 1 << 18
@@ -22,6 +22,10 @@ _TARS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
 
 class DownloadError(OSError):
     """A file could not be fetched, or what arrived is not what was expected."""
+
+
+class DamagedDownloadError(DownloadError, ValueError):
+    """What arrived is not what was expected."""
 
 
 def get_file(fname: str | None = None, origin: str | None = None, untar: bool = False, md5_hash: str | None = None,
@@ -97,15 +101,11 @@ def download(url: str, target: pathlib.Path, digest: str | None = None, algorith
 def locked(target: pathlib.Path):
     """Hold the lock file beside `target`; yields False where the folder, file system or platform allows no locks."""
     with contextlib.ExitStack() as stack:
-        try:
-            import fcntl
-
+        alone = False
+        with contextlib.suppress(OSError):
             target.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(target.with_name(f".{target.name}.lock"), "w"))
-            fcntl.flock(file, fcntl.LOCK_EX)  # the system gives it back when this process ends, however it ends
-            alone = True
-        except (ImportError, OSError):
-            alone = False
+            alone = system.lock(file.fileno(), wait=True)
         yield alone
 
 
@@ -218,7 +218,7 @@ def _fill(url, part, digest, algorithm, label):
             found = hash_of(part, algorithm)
             part.unlink()
             if not resumed:
-                raise DownloadError(f"{url} gave a file with {algorithm} {found}, but {digest} was expected. Deleted.")
+                raise DamagedDownloadError(f"{url} gave a file with {algorithm} {found}, but {digest} was expected. Deleted.")
     raise DownloadError(f"Could not fetch {url}: the connection broke off {attempt + 1} times. Run it again to resume.")
 
 

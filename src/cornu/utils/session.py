@@ -68,6 +68,10 @@ class Config(dict):
     def __setattr__(self, name, value):
         self[name] = value
 
+    def get(self, keyname, value=None):
+        """A setting, or `value` where there is none of that name."""
+        return super().get(keyname, value)
+
     def __setitem__(self, key, value):
         self._changing()
         super().__setitem__(key, value)
