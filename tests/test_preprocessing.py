@@ -64,7 +64,7 @@ BAD = {
     "too few weights": (lambda: layers.StringLookup(vocabulary=["a"], output_mode="tf_idf", idf_weights=[1, 2]),
                         "2 idf_w"),
     "ragged": (lambda: layers.TextVectorization(ragged=True), "ragged=True is not supported"),
-    "sparse": (lambda: layers.CategoryEncoding(3, sparse=True), "sparse=True is not supported"),
+    "sparse numbers": (lambda: layers.Hashing(3, sparse=True), "sparse=True needs an encoding"),
     "two texts in one place": (lambda: adapted(layers.TextVectorization(), ["a"])([["a", "b"]]), "given one by one"),
     "runs of no words": (lambda: layers.TextVectorization(ngrams=0), "`ngrams`"),
     "half of the moments": (lambda: layers.Normalization(mean=1.0), "must both be given"),

@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "src" / "cornu"
 FLOORS = [
     ["check", "arguments", "config", "system", "files", "names", "version", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
     ["distribution", "variable", "awaiting", "lowering", "random", "holder", "rematerialization"],
-    ["sizes", "trials", "symbolic", "input_spec", "ops"],
+    ["sizes", "trials", "sparse", "symbolic", "input_spec", "ops"],
     ["regularizers", "constraints", "initializers", "activations", "data"],
     ["layers"],
     ["losses", "metrics", "optimizers", "callbacks"],

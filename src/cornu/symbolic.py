@@ -14,7 +14,7 @@ import sys
 import jax
 import numpy as np
 
-from cornu import dtypes, errors, names, tree
+from cornu import dtypes, errors, names, sparse, tree
 from cornu.registry import Configurable, add_special, serialize
 from cornu.sizes import TRIALS, Sizes, about_symbols, cleaned, common
 from cornu.trials import Trial
@@ -29,9 +29,12 @@ class KerasTensor:
     Args:
         shape: a tuple of sizes; None where a size is not known yet.
         dtype: the dtype's name.
-        sparse, ragged: kept as they are told; cornu's own layers make dense tensors.
+        sparse: whether it stands for sparse tensors (`jax.experimental.sparse.BCOO`).
+        ragged: kept as told; there are no ragged tensors under JAX.
         record_history: whether calls on it are recorded in a graph.
         name: its name.
+
+    Raises ValueError for a tensor that is both sparse and ragged.
 
     >>> KerasTensor((None, 3)).shape
     (None, 3)
@@ -71,7 +74,8 @@ class KerasTensor:
             "keras_history": [history.operation.name, history.node_index, history.tensor_index]}}
 
     def __repr__(self):
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+        kind = ", sparse=True" if self.sparse else ""
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}{kind}, name={self.name}>"
 
     def __iter__(self):
         raise NotImplementedError("A symbolic tensor has no values to iterate over. Use cornu.ops.unstack.")
@@ -267,9 +271,11 @@ def op(fn):
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
         if any_symbolic(args, kwargs):
-            outputs = _infer_once(fn, args, kwargs)
+            outputs = _infer_once(wrapper, args, kwargs)
             Call(OpCall(wrapper), args, kwargs, outputs)
             return outputs
+        if sparse.any_sparse(args, kwargs):
+            return sparse.apply(fn.__name__, fn, args, kwargs)
         return fn(*args, **kwargs)
 
     return wrapper
@@ -372,7 +378,7 @@ _known: dict = {}  # what an op gave for the same shapes and settings: a trace c
 def _infer_once(fn, args, kwargs):
     """`infer` of a pure function, remembered by shapes, dtypes and plain settings."""
     leaves, treedef = jax.tree.flatten((args, kwargs), is_leaf=lambda x: x is None or isinstance(x, (KerasTensor, Variable)))
-    signs = [("tensor", x.shape, x.dtype) if isinstance(x, KerasTensor) else (type(x), x) for x in leaves]
+    signs = [("tensor", x.shape, x.dtype, x.sparse) if isinstance(x, KerasTensor) else (type(x), x) for x in leaves]
     if not all(isinstance(x, (KerasTensor, int, float, str, bool, type(None))) for x in leaves):
         return infer(fn, args, kwargs, fn.__name__, guess=True)
     key = (fn, treedef, tuple(signs), dtypes.config.floatx(), dtypes.config.image_data_format(),
@@ -381,7 +387,7 @@ def _infer_once(fn, args, kwargs):
         if len(_known) > 4096:
             _known.clear()
         _known[key] = infer(fn, args, kwargs, fn.__name__, guess=True)
-    return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype) if isinstance(x, KerasTensor) else x, _known[key])
+    return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype, x.sparse) if isinstance(x, KerasTensor) else x, _known[key])
 
 
 def _as_value_error(error, name, args, kwargs):
@@ -424,18 +430,19 @@ def _evaluate(fn, leaves, treedef, sizes):
     def abstract(*values):
         filled = list(leaves)
         for i, value in zip(where, values):
-            filled[i] = value
+            filled[i] = sparse.stand_in(value) if leaves[i].sparse else value
         call_args, call_kwargs = treedef.unflatten(filled)
         with Scope(collects=True):
-            flat, outdef = jax.tree.flatten(fn(*call_args, **call_kwargs), is_leaf=lambda x: x is None or isinstance(x, Variable))
+            flat, outdef = jax.tree.flatten(fn(*call_args, **call_kwargs), is_leaf=lambda x: x is None or isinstance(x, Variable) or sparse.is_sparse(x))
         flat = [x.value if isinstance(x, Variable) else x for x in flat]
-        kept[:] = [outdef, [None if isinstance(x, jax.Array) else x for x in flat]]
+        are_sparse, flat = list(map(sparse.is_sparse, flat)), sparse.to_dense(flat)
+        kept[:] = [outdef, [None if isinstance(x, jax.Array) else x for x in flat], are_sparse]
         return [x for x in flat if isinstance(x, jax.Array)]
 
     found = iter(jax.eval_shape(abstract, *structs))
-    outdef, others = kept
+    outdef, others, are_sparse = kept
     outputs = [x if x is not None else next(found, None) for x in others]
-    return outdef.unflatten([_tensor(x) for x in outputs])
+    return outdef.unflatten([_tensor(x, s) for x, s in zip(outputs, are_sparse)])
 
 
 class Words(np.ndarray):
@@ -448,11 +455,11 @@ def _words(shape) -> Words:
     return np.full(shape, "", object).view(Words)
 
 
-def _tensor(x):
+def _tensor(x, is_sparse=False):
     if isinstance(x, np.ndarray) and x.dtype == object:
         return KerasTensor(x.shape, "string")
     if isinstance(x, jax.ShapeDtypeStruct):
-        return KerasTensor(tuple(d if isinstance(d, int) else None for d in x.shape), x.dtype.name)
+        return KerasTensor(tuple(d if isinstance(d, int) else None for d in x.shape), x.dtype.name, is_sparse)
     return None if isinstance(x, (np.ndarray,)) else x if isinstance(x, (int, float, str, bool, type(None))) else None
 
 
@@ -461,7 +468,7 @@ def _join(a, b):
         return a if a == b else None
     if len(a.shape) != len(b.shape):
         raise ValueError("The rank of the output depends on the batch size, so it has no symbolic shape.")
-    return KerasTensor(tuple(m if m == n else None for m, n in zip(a.shape, b.shape)), a.dtype)
+    return KerasTensor(tuple(m if m == n else None for m, n in zip(a.shape, b.shape)), a.dtype, a.sparse)
 
 
 def is_keras_tensor(x) -> bool:
@@ -487,7 +494,7 @@ def has_tensor(value) -> bool:
     """Whether the value is an array, a Variable or a symbolic tensor, or holds one at any depth."""
     if isinstance(value, (list, tuple, dict)):
         return any(map(has_tensor, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, (jax.Array, np.ndarray, KerasTensor, Variable))
+    return isinstance(value, (jax.Array, np.ndarray, KerasTensor, Variable)) or sparse.is_sparse(value)
 
 
 def _no_tensor(config):

@@ -1,6 +1,7 @@
-"""Nested structures (lists, tuples, dicts, named tuples), over `jax.tree`; None and Variables are leaves."""
+"""Nested structures (lists, tuples, dicts, named tuples), over `jax.tree`; None, Variables and sparse arrays are leaves."""
 
 import collections
+import sys
 import warnings
 from typing import Any, Callable
 
@@ -33,7 +34,13 @@ def register_leaf(cls: type) -> type:
 
 
 def _is_leaf(x) -> bool:
-    return x is None or isinstance(x, tuple(_leaf_types))
+    return x is None or isinstance(x, tuple(_leaf_types)) or is_sparse(x)
+
+
+def is_sparse(x: Any) -> bool:
+    """Whether the value is one of JAX's sparse arrays; there is none before their module is imported."""
+    module = sys.modules.get("jax.experimental.sparse")
+    return module is not None and isinstance(x, module.JAXSparse)
 
 
 def _leaf_with(is_leaf):

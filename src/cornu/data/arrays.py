@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from cornu import check, config, tree
+from cornu.data.sparse_rows import SparseRows, from_jax, from_scipy, rounded
 
 
 def unpack_x_y_sample_weight(data) -> tuple:
@@ -63,8 +64,21 @@ class Rows:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def as_array(value, what: str):
-    """One part of the data as an array; ValueError for what is none (ragged lists, objects, empty arrays)."""
+def as_array(value, what: str, sparse: bool = False, batch: bool = False):
+    """One part of the data as an array; ValueError for what is none (ragged lists, objects, empty arrays).
+
+    Args:
+        value: the array, list, frame, matrix ...
+        what: its name, for messages.
+        sparse: whether sparse arrays, and sparse matrices where it pays, stay sparse.
+        batch: whether it is one batch of many.
+    """
+    found = _as_sparse(value) if sparse else None
+    if found is not None:
+        if len(found) == 0:
+            raise ValueError(f"{what} is empty: it has shape {found.shape}, so there is nothing to run on.")
+        found = found.astype(config.floatx()) if found.dtype == np.float64 else found
+        return rounded(found) if batch else found
     value = _foreign(value)
     if not hasattr(value, "shape"):
         try:
@@ -91,11 +105,24 @@ def as_array(value, what: str):
     return value
 
 
+def _as_sparse(value):
+    """The value as sparse samples; None where it is dense, or better made so."""
+    if isinstance(value, SparseRows):
+        return value
+    if tree.is_sparse(value):
+        return from_jax(value) if value.ndim > 1 else None
+    if type(value).__module__.partition(".")[0] == "scipy" and hasattr(value, "tocsr") and len(value.shape) == 2:
+        return from_scipy(value)
+    return None
+
+
 def _foreign(value):
     """Frames, series, tables, tensors and sparse matrices of other packages, none of which is imported here."""
     package = type(value).__module__.partition(".")[0]
     if package == "torch":
         return value.detach().cpu().numpy()
+    if tree.is_sparse(value) or isinstance(value, SparseRows):
+        return np.asarray(value.todense())
     if package == "scipy" and hasattr(value, "toarray"):
         size = math.prod(value.shape) * value.dtype.itemsize
         return value.toarray() if size <= _DENSE else Rows(value.tocsr(), value.dtype)
@@ -224,6 +251,8 @@ def sliceable(value):
     package = type(value).__module__.partition(".")[0]
     if package == "scipy" and hasattr(value, "tocsr"):
         return value.tocsr()
+    if tree.is_sparse(value) and value.ndim > 1:
+        return from_jax(value)
     return _foreign(value) if package in ("pyarrow", "pandas", "polars") else value
 
 

@@ -71,7 +71,7 @@ class ArraySource(Source):
         for part, name in zip(map(from_numbers, data), names):
             found = tree.flatten_with_path(part) if part is not None else []
             parts.append(tree.pack_sequence_as(part, [
-                None if v is None else as_array(v, f"`{name}`" + "".join(f"[{k!r}]" for k in path)) for path, v in found])
+                None if v is None else as_array(v, f"`{name}`" + "".join(f"[{k!r}]" for k in path), sparse=name == "x") for path, v in found])
                 if part is not None else None)
         self.data = tuple(parts)
         lengths = {f"{name}" + "".join(f"[{k!r}]" for k in path): len(v) for part, name in zip(self.data, names)
@@ -139,7 +139,8 @@ class BatchSource(Source):
         x, y, weight = unpack_x_y_sample_weight(batch)
         if self.class_weight is not None and weight is None:
             weight = class_weights_for(y, self.class_weight)
-        return tree.map_structure(lambda a: None if a is None else as_array(a, "a batch"), (x, y, weight))
+        x = tree.map_structure(lambda a: None if a is None else as_array(a, "a batch", sparse=True, batch=True), x)
+        return x, *tree.map_structure(lambda a: None if a is None else as_array(a, "a batch"), (y, weight))
 
     def _tell(self, event: str) -> None:
         getattr(self.data, event, lambda: None)()

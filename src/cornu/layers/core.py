@@ -20,6 +20,8 @@ class InputLayer(Layer):
     (None, 3)
     """
 
+    takes_sparse = True
+
     def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
                  input_tensor=None, optional=False, name=None, **kwargs):
         if input_tensor is not None:
@@ -29,7 +31,10 @@ class InputLayer(Layer):
                 raise ValueError(f"Input: batch_size={batch_size}, but input_tensor has shape {input_tensor.shape}.")
             if shape is not None and tuple(shape) != tuple(input_tensor.shape[1:]):
                 raise ValueError(f"Input: shape={shape}, but input_tensor has shape {input_tensor.shape}.")
+            if sparse is not None and bool(sparse) != input_tensor.sparse:
+                raise ValueError(f"Input: sparse={sparse}, but input_tensor has sparse={input_tensor.sparse}.")
             batch_shape, dtype = input_tensor.shape, dtype or input_tensor.dtype
+            sparse = input_tensor.sparse
         elif shape is not None and batch_shape is not None:
             raise ValueError("Input: pass either `shape` (without the batch) or `batch_shape`, not both.")
         elif batch_shape is not None and batch_size is not None:
@@ -42,20 +47,20 @@ class InputLayer(Layer):
                 raise ValueError("Input needs `shape`: the shape of one sample, such as Input(shape=(784,)).")
             shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
             batch_shape = (batch_size, *shape)
-        if sparse or ragged:
-            raise ValueError("Input: sparse and ragged tensors are not part of cornu; pass dense arrays.")
+        if ragged:
+            raise ValueError("Input: there are no ragged tensors under JAX; pad the rows and pass dense arrays.")
         batch_shape = tuple(int(d) if isinstance(d, np.integer) else d for d in batch_shape)
         for size in batch_shape:
             if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
                 raise ValueError(f"Input: a shape is made of integers >= 0 and None. Received: {tuple(batch_shape)}")
         super().__init__(name=name, **kwargs)
         self.batch_shape = tuple(batch_shape)
-        self.sparse = self.ragged = False
+        self.sparse, self.ragged = bool(sparse), False
         self.optional = bool(optional)
         self._input_dtype = dtypes.standardize(dtype)
         self.built = True
         if input_tensor is None:
-            output = KerasTensor(self.batch_shape, self._input_dtype, name=self.name)
+            output = KerasTensor(self.batch_shape, self._input_dtype, self.sparse, name=self.name)
             Call(self, (), {}, output)
         else:
             Call(self, (), {}, input_tensor)
@@ -67,7 +72,7 @@ class InputLayer(Layer):
         return inputs[0] if inputs else None
 
     def get_config(self) -> dict:  # by hand: its dtype is that of the data, and a shape excludes a batch_shape
-        return {"batch_shape": list(self.batch_shape), "dtype": self._input_dtype, "sparse": False, "ragged": False,
+        return {"batch_shape": list(self.batch_shape), "dtype": self._input_dtype, "sparse": self.sparse, "ragged": False,
                 "name": self.name, "optional": self.optional}
 
 
@@ -79,7 +84,8 @@ def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, bat
         shape: the shape of one sample, with None for unknown sizes; () for scalars.
         batch_size: the size of the batch, if it is fixed.
         dtype: its dtype; floatx if None.
-        sparse, ragged: must be None or False: cornu's tensors are dense.
+        sparse: whether batches are sparse tensors (`jax.experimental.sparse.BCOO`).
+        ragged: must be None or False: there are no ragged tensors under JAX.
         batch_shape: the shape with the batch, instead of `shape` and `batch_size`.
         name: the input's name.
         tensor: an existing symbolic tensor to give out.
@@ -102,7 +108,7 @@ class Identity(Layer):
     Array([1., 1.], dtype=float32)
     """
 
-    supports_masking = _weightless = True
+    supports_masking = _weightless = takes_sparse = True
 
     def call(self, inputs):
         return inputs
@@ -175,6 +181,8 @@ class Lambda(Layer):
     >>> Lambda(lambda x: 2 * x)(jnp.ones(2))
     Array([2., 2.], dtype=float32)
     """
+
+    takes_sparse = True
 
     def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)

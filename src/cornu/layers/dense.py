@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import activations, check, dtypes
+from cornu import activations, check, dtypes, sparse
 from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
 from cornu.lowering import bias_add, einsum_product, product
@@ -29,7 +29,7 @@ class Dense(Parted):
     (2, 3)
     """
 
-    supports_masking = True
+    supports_masking = takes_sparse = True
 
     def __init__(self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform",
                  bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None,
@@ -49,7 +49,10 @@ class Dense(Parted):
         self.input_spec = InputSpec(min_ndim=2, axes={-1: dim})
 
     def call(self, inputs, training=None):
-        x = product(inputs, self.kernel.value)
+        if sparse.is_sparse(inputs):
+            x = sparse.apply("matmul", product, (inputs, self.kernel.value), {})
+        else:
+            x = product(inputs, self.kernel.value)
         if self.bias is not None:
             x = bias_add(x, self.bias.value)
         return x if self.activation is None else self.activation(x)

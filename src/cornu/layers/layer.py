@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import arguments, context, dtypes, errors, initializers, registry, tree, trials
+from cornu import arguments, context, dtypes, errors, initializers, registry, sparse, tree, trials
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
@@ -69,6 +69,7 @@ class Layer(Holder, Operation):
     supports_masking = False  # whether a mask of the input is handed on, or dealt with
     input_spec = None
     _reads_wide = False  # whether float32 inputs are not narrowed to a 16-bit compute dtype: `call` narrows its result
+    takes_sparse = None  # whether `call` takes sparse tensors; they are made dense before it otherwise
     _weightless = False  # whether there is nothing to build
     _remat = None  # the RematScope in which the layer was made
 
@@ -263,6 +264,8 @@ class Layer(Holder, Operation):
 
     def _concrete(self, outer, args, kwargs):
         """Cast, fill in `training` and masks, build, run `call` in its context, and hand masks and losses on."""
+        if sparse.any_sparse(args, kwargs):
+            args, kwargs = self._sparse_arguments((args, kwargs))
         if args:
             args = tuple(self._cast(a) for a in args)
         for key in kwargs:
@@ -311,6 +314,14 @@ class Layer(Holder, Operation):
 
     def _traced(self, *args, **kwargs):
         return self._concrete(context.current(), args, dict(kwargs))
+
+    def _sparse_arguments(self, values):
+        """The arguments with sparse tensors in the compute dtype, or made dense where `call` does not take them."""
+        takes = self.takes_sparse
+        if takes is None:  # a `call` that its user wrote
+            takes = not type(self).call.__module__.startswith("cornu.")
+        return (sparse.cast_floats(values, self._compute_dtype) if self.autocast else values) if takes \
+            else sparse.to_dense(values)
 
     def _cast(self, value):
         """NumPy arrays become JAX's, and floats get the compute dtype; strings and all else stay what they are."""

@@ -5,6 +5,8 @@ import functools
 import jax.numpy as jnp
 from jax import lax
 
+from cornu import ops
+from cornu import sparse
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 
@@ -13,7 +15,7 @@ class _Merge(Layer):
     """Combines a list of inputs value by value; where their ranks differ, axes of size 1 follow the batch."""
 
     least, most = 1, None
-    supports_masking = True
+    supports_masking = takes_sparse = True
 
     def build(self, input_shape):
         shapes, owner = input_shape, called(self)
@@ -34,12 +36,21 @@ class _Merge(Layer):
                 raise ValueError(f"{owner}: the inputs' shapes do not broadcast. Received shapes: {shapes}")
 
     def call(self, inputs, mask=None):
+        if sparse.any_sparse(inputs):
+            if mask is None:
+                return self._merge_sparse(inputs)
+            inputs = sparse.to_dense(inputs)
         rank = max(x.ndim for x in inputs)
         inputs = [x if x.ndim == rank else x.reshape(_lifted(x.shape, rank)) for x in inputs]
         return self._merge(inputs) if mask is None else self._merge_masked(inputs, _beside(mask, inputs))
 
     def _merge(self, inputs):
         return functools.reduce(self._pair, inputs)
+
+    def _merge_sparse(self, inputs):
+        rank = max(x.ndim for x in inputs)
+        inputs = [x if x.ndim == rank else ops.reshape(x, _lifted(x.shape, rank)) for x in inputs]
+        return functools.reduce(getattr(ops, self._pair.__name__), inputs)
 
     def _merge_masked(self, inputs, masks):
         return self._merge(inputs)
@@ -143,6 +154,9 @@ class Average(_Merge):
     def _merge(self, inputs):
         return super()._merge(inputs) / len(inputs)
 
+    def _merge_sparse(self, inputs):
+        return ops.divide(super()._merge_sparse(inputs), len(inputs))
+
 
 class Maximum(_Chosen):
     """The greatest of the inputs, value by value; masked values do not count.
@@ -200,7 +214,7 @@ class Concatenate(_Merge):
                              f"Received shapes: {shapes}")
 
     def call(self, inputs):
-        return jnp.concatenate(inputs, self.axis)
+        return ops.concatenate(inputs, self.axis) if sparse.any_sparse(inputs) else jnp.concatenate(inputs, self.axis)
 
     def compute_mask(self, inputs, mask=None):
         """The masks one after the other along the axis of the steps; elsewhere, where any input is present."""
@@ -252,6 +266,11 @@ class Dot(_Merge):
                              f"shapes: {shapes}")
 
     def call(self, inputs):
+        if sparse.any_sparse(inputs):
+            return sparse.apply("batch_dot", lambda x, y: self._product([x, y]), tuple(inputs), {})
+        return self._product(inputs)
+
+    def _product(self, inputs):
         dtype = jnp.result_type(*inputs)
         axes = self._axes_of([x.ndim for x in inputs])
         x, y = (self._unit(x.astype(dtype), a) if self.normalize else x.astype(dtype) for x, a in zip(inputs, axes))

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from cornu import check, config
+from cornu import check, config, ops, sparse
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
@@ -24,7 +24,7 @@ class Flatten(Layer):
     (2, 12)
     """
 
-    _weightless = True
+    _weightless = takes_sparse = True
 
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -34,7 +34,9 @@ class Flatten(Layer):
 
     def call(self, inputs):
         if self._channels_first and inputs.ndim > 1:
-            inputs = jnp.moveaxis(inputs, 1, -1)
+            inputs = _permuted(inputs, (0, *range(2, inputs.ndim), 1))
+        if sparse.is_sparse(inputs):
+            return ops.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
         return inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
 
 
@@ -50,7 +52,7 @@ class Reshape(Layer):
     (5, 2, 3)
     """
 
-    _weightless = True
+    _weightless = takes_sparse = True
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
@@ -69,7 +71,8 @@ class Reshape(Layer):
                 raise ValueError(f"{called(self)}: samples of shape {tuple(sizes)} ({have} values) do not "
                                  f"fit target_shape={self.target_shape}.")
         rest = math.prod(sizes) // known if -1 in self.target_shape and known else 0
-        return inputs.reshape(inputs.shape[0], *(rest if n == -1 else n for n in self.target_shape))
+        shape = (inputs.shape[0], *(rest if n == -1 else n for n in self.target_shape))
+        return ops.reshape(inputs, shape) if sparse.is_sparse(inputs) else inputs.reshape(shape)
 
 
 class Permute(Layer):
@@ -84,7 +87,7 @@ class Permute(Layer):
     (5, 4, 3)
     """
 
-    _weightless = True
+    _weightless = takes_sparse = True
 
     def __init__(self, dims, **kwargs):
         super().__init__(**kwargs)
@@ -95,7 +98,11 @@ class Permute(Layer):
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
 
     def call(self, inputs):
-        return jnp.transpose(inputs, (0, *self.dims))
+        return _permuted(inputs, (0, *self.dims))
+
+
+def _permuted(x, axes):
+    return ops.transpose(x, axes) if sparse.is_sparse(x) else jnp.transpose(x, axes)
 
 
 class RepeatVector(Layer):

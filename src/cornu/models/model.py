@@ -38,6 +38,7 @@ class Model(Trainer, Layer):
     """
 
     graph = None
+    takes_sparse = True
     _settings_count = False
     _public_name = "keras>Model"
 
@@ -209,6 +210,8 @@ class Model(Trainer, Layer):
         if not hasattr(value, "shape"):
             value = np.asarray(value, object) if x.dtype == "string" else jnp.asarray(value)
         rank, shape = len(x.shape), tuple(value.shape)
+        if len(shape) != rank and tree.is_sparse(value):
+            value = value.todense()
         if len(shape) == rank + 1 and shape[-1] == 1:
             value = value[..., 0]
         elif len(shape) == rank - 1 and x.shape[-1] == 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cornu import check, dtypes
 from cornu.ops.kit import integers, public, tensor
+from cornu.sparse import is_sparse, to_dense
 from cornu.symbolic import KerasTensor, op
 from cornu.variable import Variable
 
@@ -19,7 +20,7 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     Args:
         x: an array, list, number, Variable or symbolic tensor.
         dtype: of the result; by default its own, where 64 bits become 32.
-        sparse: False makes a sparse array dense; otherwise it stays one.
+        sparse: False makes a sparse array (`jax.experimental.sparse.BCOO`) dense; otherwise it stays one.
         ragged: must not be True: there are no ragged tensors under JAX.
 
     >>> convert_to_tensor([1, 2], "float32")
@@ -27,8 +28,6 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     """
     if ragged:
         raise ValueError("convert_to_tensor: JAX has no ragged tensors; pad the rows, as with `pad_sequences`.")
-    if hasattr(x, "todense") and sparse is not False:
-        return x if dtype is None else x.astype(dtypes.standardize(dtype))
     return tensor(x, dtype)
 
 
@@ -36,12 +35,12 @@ def convert_to_numpy(x) -> np.ndarray:
     """The values as a NumPy array. Raises TypeError for a symbolic tensor, which has none."""
     if isinstance(x, (KerasTensor, jax.core.Tracer)):
         raise TypeError(f"convert_to_numpy needs values, and there are none in {x!r}: it is symbolic, or being traced.")
-    return np.asarray(x.value if isinstance(x, Variable) else x.todense() if hasattr(x, "todense") else x)
+    return np.asarray(x.value if isinstance(x, Variable) else to_dense(x) if is_sparse(x) else x.todense() if hasattr(x, "todense") else x)
 
 
 def is_tensor(x) -> bool:
     """Whether the value is a JAX array, traced ones included; NumPy arrays, Variables and symbolic tensors are not."""
-    return isinstance(x, jax.Array) or hasattr(x, "todense")
+    return isinstance(x, jax.Array) or is_sparse(x)
 
 
 def dtype(x) -> str:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from cornu import check, dtypes
+from cornu import sparse as sparse_tensors
 from cornu.config import epsilon as default_epsilon
 from cornu.lowering import max_classes, sum_classes
 from cornu.ops.kit import inexact, integers, public, tensor, to_sparse
@@ -157,8 +158,9 @@ def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
         dtype: of the result, floatx by default.
         sparse: whether to give a `jax.experimental.sparse.BCOO` array.
     """
-    codes = jax.nn.one_hot(tensor(x), num_classes, axis=axis, dtype=dtypes.standardize(dtype))
-    return to_sparse(codes) if sparse else codes
+    if sparse:
+        return sparse_tensors.one_hot(tensor(x), num_classes, axis, dtypes.standardize(dtype))
+    return jax.nn.one_hot(tensor(x), num_classes, axis=axis, dtype=dtypes.standardize(dtype))
 
 
 @op
@@ -170,6 +172,8 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False, **kwa
     if num_classes is None:
         raise ValueError("multi_hot: argument `num_classes` must be an integer. Received: None")
     inputs = tensor(inputs)
+    if sparse and axis in (-1, max(inputs.ndim - 1, 0)):
+        return sparse_tensors.multi_hot(inputs, num_classes, dtypes.standardize(dtype))
     codes = jax.nn.one_hot(inputs, num_classes, axis=axis, dtype=dtypes.standardize(dtype))
     codes = jnp.max(codes, axis=1 if inputs.ndim > 1 else 0)
     return to_sparse(codes) if sparse else codes

@@ -10,6 +10,7 @@ from cornu.optimizers.multi import MultiOptimizer, OptimizerMap
 from cornu.optimizers.muon import Muon
 from cornu.optimizers.optimizer import Optimizer
 from cornu.optimizers.sgd import SGD, Lion
+from cornu.optimizers.slices import IndexedSlices
 
 
 def get(identifier):

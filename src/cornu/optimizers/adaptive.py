@@ -22,6 +22,7 @@ class Adagrad(Optimizer):
     """
 
     slots = ("accumulator",)
+    leaves_rows_alone = True
 
     @with_options
     def __init__(self, learning_rate=0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **options):

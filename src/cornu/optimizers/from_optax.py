@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cornu import check, registry
 from cornu.optimizers.optimizer import Optimizer
+from cornu.optimizers.slices import dense
 
 
 class OptaxOptimizer(Optimizer):
@@ -41,7 +42,7 @@ class OptaxOptimizer(Optimizer):
 
     def _update_all(self, grads, variables) -> None:
         """One update of the whole tree; variables without a gradient count as having gradient 0 and stay."""
-        known = {v: g for g, v in zip(self._clip(grads), variables)}
+        known = {v: g for g, v in zip(self._clip([dense(g) for g in grads]), variables)}
         grads = [known[v].astype(v.raw.dtype) if v in known else jnp.zeros_like(v.raw)
                  for v in self._trainable_variables]
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)

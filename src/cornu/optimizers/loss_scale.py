@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from cornu import check, registry
 from cornu.optimizers.common import when
 from cornu.optimizers.optimizer import Optimizer
+from cornu.optimizers.slices import values_of
 
 
 class LossScaleOptimizer(Optimizer):
@@ -88,7 +89,7 @@ class LossScaleOptimizer(Optimizer):
     def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
         """Let the inner optimizer update, if all gradients are finite; adapt the scale."""
         pairs = self._pairs(list(grads), trainable_variables)
-        finite = jnp.stack([jnp.all(jnp.isfinite(g)) for g, _ in pairs]).all()
+        finite = jnp.stack([jnp.all(jnp.isfinite(values_of(g))) for g, _ in pairs]).all()
         scale, good = self.dynamic_scale.raw, self.step_counter.raw + 1
         # what is overwritten with its gradient is no gradient of the loss: it was never scaled
         unscaled, variables = zip(*((g if v.overwrite_with_gradient else g.astype(jnp.float32) / scale, v) for g, v in pairs))

@@ -18,6 +18,7 @@ from cornu import check, context, names, registry
 from cornu.lowering import in_turn, one_kernel
 from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
+from cornu.optimizers.slices import IndexedSlices, as_gradient, dense, is_sparse, values_of, with_values
 from cornu.registry import Configurable
 from cornu.variable import Variable, filled, functional
 
@@ -62,6 +63,7 @@ class Optimizer(Configurable):
     """
 
     averages_may_stand = False  # whether betas of 1 make sense
+    leaves_rows_alone = False  # whether a row without gradient, and its slots, stay what they are: see IndexedSlices
     slots: tuple = ()  # names; a nested tuple is a group: the groups come one after the other in `variables`
 
     def __init__(self, learning_rate, weight_decay: float | None = None, clipnorm: float | None = None,
@@ -222,15 +224,21 @@ class Optimizer(Configurable):
 
     def assign(self, variable, value) -> None:
         """Set a variable's value."""
-        variable.assign(value)
+        variable.assign(dense(value) if is_sparse(value) else value)
 
     def assign_add(self, variable, value) -> None:
         """Add to a variable's value."""
-        variable.assign_add(value)
+        if is_sparse(value):
+            variable.assign(variable.raw + as_gradient(value))
+        else:
+            variable.assign_add(value)
 
     def assign_sub(self, variable, value) -> None:
         """Subtract from a variable's value."""
-        variable.assign_sub(value)
+        if is_sparse(value):
+            variable.assign(variable.raw - as_gradient(value))
+        else:
+            variable.assign_sub(value)
 
     # applying gradients ----------------------------------------------------------------------------------------
 
@@ -244,7 +252,7 @@ class Optimizer(Configurable):
         """Update variables from their gradients.
 
         Args:
-            grads: one array for each variable; None where there is no gradient (the variable is left alone, with a
+            grads: one array (or IndexedSlices) for each variable; None where there is no gradient (the variable is left alone, with a
                 warning).
             trainable_variables: the variables; by default those that the optimizer was built with.
 
@@ -257,7 +265,7 @@ class Optimizer(Configurable):
         pairs = self._pairs(grads, trainable_variables)
         for gradient, variable in pairs:
             if variable.overwrite_with_gradient:
-                variable.assign(gradient)
+                variable.assign(dense(gradient))
         pairs = [(g, v) for g, v in pairs if not v.overwrite_with_gradient]
         if pairs:
             grads, variables = map(list, zip(*pairs))
@@ -318,7 +326,8 @@ class Optimizer(Configurable):
                 if tuple(gradient.shape) != variable.shape:
                     raise ValueError(f"{owner}: the gradient of variable {variable.path!r} has shape "
                                      f"{tuple(gradient.shape)}, but the variable has shape {variable.shape}.")
-                found.append((jnp.asarray(gradient), variable))
+                gradient = as_gradient(gradient)
+                found.append((gradient.summed() if isinstance(gradient, IndexedSlices) else gradient, variable))
         if not found:
             raise ValueError(f"{owner}: there is no gradient for any variable. Does the loss depend on them?")
         if len(found) < len(grads):
@@ -329,17 +338,17 @@ class Optimizer(Configurable):
 
     def _update_all(self, grads, variables) -> None:
         """Clip, decay and update."""
-        grads = self._clip(grads)
+        grads = [with_values(g, v) for g, v in zip(grads, self._clip([values_of(g) for g in grads]))]
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
         parts = {}  # of the weights that decay takes off, by weight decay
         own_step, rate = type(self).update_step is not Optimizer.update_step, learning_rate
         if not own_step:
             rate, step = self.prepare(learning_rate, self._step())
         rule, rates = self._rule, [rate] * len(grads)
-        if not own_step and any(isinstance(g, jax.core.Tracer) for g in grads):
+        if not own_step and any(isinstance(values_of(g), jax.core.Tracer) for g in grads):
             # While JAX traces, one trace of the rule serves all variables of a shape; a new function every time, since
             # the cache must not outlive the optimizer's present settings.
-            rule, rates = jax.jit(one_kernel(self._rule)), in_turn(rate, grads)
+            rule, rates = jax.jit(one_kernel(self._rule)), in_turn(rate, [values_of(g) for g in grads])
         for gradient, variable, rate in zip(grads, variables, rates):
             decay = self._decay_of(variable)
             if decay is not None and decay not in parts:
@@ -348,7 +357,7 @@ class Optimizer(Configurable):
             if own_step:
                 if part is not None:
                     variable.assign(variable.raw * (1 - part).astype(variable.raw.dtype))
-                self.update_step(gradient, variable, rate)
+                self.update_step(gradient.bcoo() if isinstance(gradient, IndexedSlices) else gradient, variable, rate)
             else:
                 self._update_one(rule, gradient, variable, part, rate, step)
 
@@ -359,11 +368,15 @@ class Optimizer(Configurable):
     def update_step(self, gradient, variable: Variable, learning_rate) -> None:
         """Update one variable and its slots; Keras's place for a rule that assigns."""
         learning_rate = jnp.asarray(getattr(learning_rate, "raw", learning_rate), jnp.float32)
-        self._update_one(self._rule, jnp.asarray(gradient), variable, None, *self.prepare(learning_rate, self._step()))
+        self._update_one(self._rule, as_gradient(gradient), variable, None, *self.prepare(learning_rate, self._step()))
 
     def _update_one(self, rule, gradient, variable, decay, learning_rate, step) -> None:
         slots = self._slots[self._index[variable]]
         old = {name: slot.raw for name, slot in slots.items()}
+        if isinstance(gradient, IndexedSlices):
+            if self.leaves_rows_alone and decay is None:
+                rule = _of_rows(rule, gradient)
+            gradient = gradient.values if self.leaves_rows_alone and decay is None else gradient.todense()
         value, new = rule(variable.raw, gradient, old, decay, learning_rate, step)
         variable.assign(value)
         for name, slot in slots.items():
@@ -489,6 +502,15 @@ class Optimizer(Configurable):
                                         "learning rate schedule")
             config = {**config, "learning_rate": rate}
         return cls(**config)
+
+
+def _of_rows(rule: Callable, slices: IndexedSlices) -> Callable:
+    """The rule for some rows of a variable and its slots; the others stay what they are."""
+    def updated(value, gradient, slots, *rest):
+        rows, new = rule(slices.take(value), gradient, {k: slices.take(v) for k, v in slots.items()}, *rest)
+        return slices.put(value, rows), {k: slices.put(slots[k], v) for k, v in new.items() if k in slots}
+
+    return updated
 
 
 def with_options(init: Callable) -> Callable:

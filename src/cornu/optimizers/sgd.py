@@ -36,6 +36,10 @@ class SGD(Optimizer):
     def slots(self):
         return ("momentum",) if self.momentum else ()
 
+    @property
+    def leaves_rows_alone(self):
+        return not self.momentum
+
     def update(self, gradient, slots, learning_rate, step):
         descent = learning_rate * gradient
         if not self.momentum:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import errors
-from cornu.data import is_text
+from cornu.data import as_tensors, is_text
 from cornu.interrupts import interrupts
 from cornu.lowering import calls_back, options_for, steps_at_once
 from cornu.random import global_seed_generator
@@ -46,7 +46,7 @@ class Step:
         self.changing = list({id(v): v for v in [*changing, global_seed_generator().state]}.values())
         self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
         self.kind, self.jit, self.guard = kind, jit, guard
-        self._run_plainly = run
+        self._run_plainly = lambda data: run(as_tensors(data))
         self._purify()
         self._counts: dict = {}
         self._executables: dict = {}  # those that are compiled

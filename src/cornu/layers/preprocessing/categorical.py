@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, dtypes
+from cornu import check, dtypes, ops
+from cornu import sparse as sparse_tensors
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.fingerprints import crossed, farm_fingerprints, sip_fingerprints
-from cornu.layers.preprocessing.host import (HostLayer, check_mode, encode, encoded_shape, is_text, refuse_sparse,
+from cornu.layers.preprocessing.host import (HostLayer, check_mode, check_sparse, encode, encoded_shape, is_text,
                                              strings_of)
 
 
@@ -19,7 +20,7 @@ class CategoryEncoding(Layer):
         num_tokens: how many categories there are.
         output_mode: "one_hot" (a row for each integer), "multi_hot" or "count" (a row for each sample, over its last
             axis).
-        sparse: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
 
     Called with `count_weights` in mode "count", each integer counts as its weight. Input shape: (batch, values).
     Output shape: (batch, num_tokens); with "one_hot" (batch, values, num_tokens), without the axis of values where it
@@ -31,7 +32,6 @@ class CategoryEncoding(Layer):
     """
 
     goes_before = True
-    _not_in_config = frozenset(("sparse",))  # as in Keras's configs
 
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):
         super().__init__(**kwargs)
@@ -40,7 +40,7 @@ class CategoryEncoding(Layer):
                              "IntegerLookup.")
         self.num_tokens = check.positive("num_tokens", num_tokens, "CategoryEncoding")
         self.output_mode = check_mode(output_mode, ("one_hot", "multi_hot", "count"), "CategoryEncoding")
-        self.sparse = refuse_sparse(sparse, "CategoryEncoding")
+        self.sparse = check_sparse(sparse, output_mode, "CategoryEncoding")
         self.built = True
 
     def call(self, inputs, count_weights=None):
@@ -51,7 +51,7 @@ class CategoryEncoding(Layer):
         if not isinstance(inputs, jax.core.Tracer):
             self.check_tokens(inputs)
         return encode_traced(inputs.astype("int32"), self.output_mode, self.num_tokens, self.compute_dtype,
-                             count_weights)
+                             count_weights, self.sparse)
 
     def check_tokens(self, tokens) -> None:
         """Raise ValueError for integers that are no categories."""
@@ -63,9 +63,11 @@ class CategoryEncoding(Layer):
                              "IntegerLookup.")
 
 
-def encode_traced(ids, mode: str, depth: int, dtype: str, weights=None):
+def encode_traced(ids, mode: str, depth: int, dtype: str, weights=None, sparse: bool = False):
     """`host.encode` in JAX; indices out of range leave no trace."""
     shape = encoded_shape(ids.shape, mode, depth)
+    if sparse:
+        return ops.reshape(_encode_sparse(ids, mode, depth, dtype, weights), shape)
     if mode == "one_hot":
         return jax.nn.one_hot(ids, depth, dtype=dtype).reshape(shape)
     ids = ids.reshape(-1, ids.shape[-1] if ids.ndim else 1)
@@ -78,13 +80,22 @@ def encode_traced(ids, mode: str, depth: int, dtype: str, weights=None):
     return table.add(weights, mode="drop").reshape(shape)
 
 
+def _encode_sparse(ids, mode: str, depth: int, dtype: str, weights):
+    if mode == "one_hot":
+        return sparse_tensors.one_hot(ids, depth, dtype=dtype)
+    if mode == "multi_hot":
+        return sparse_tensors.multi_hot(ids, depth, dtype)
+    return sparse_tensors.counts(ids, depth, dtype, weights)
+
+
 class _Bins(HostLayer):
     """Base of layers that give each value one of `num_bins` numbers, by a hash."""
 
     def _keep_bins(self, num_bins, output_mode, sparse, dtype, modes) -> None:
         owner = type(self).__name__
         self.num_bins = check.positive("num_bins", num_bins, owner)
-        self.output_mode, self.sparse = check_mode(output_mode, modes, owner), refuse_sparse(sparse, owner)
+        self.output_mode = check_mode(output_mode, modes, owner)
+        self.sparse = check_sparse(sparse, output_mode, owner)
         if output_mode == "int" and dtype is not None and not dtypes.is_int(self.compute_dtype):
             raise ValueError(f"{owner}: with output_mode='int' the dtype must be an integer type. Received: "
                              f"dtype={dtype!r}")
@@ -106,7 +117,7 @@ class Hashing(_Bins):
         mask_value: a value that gets bin 0 for itself alone.
         salt: one integer or two: hashes with SipHash-2-4 under this key; FarmHash's Fingerprint64 if None.
         output_mode: "int", "one_hot", or "multi_hot" or "count" over the last axis.
-        sparse: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
 
     Integers are hashed as their decimal digits, floats cut off to integers before. Raises ValueError for other values.
 
@@ -163,7 +174,7 @@ class HashedCrossing(_Bins):
     Args:
         num_bins: how many bins there are.
         output_mode: "int" or "one_hot".
-        sparse: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
 
     Takes a list or tuple of at least two arrays of integers or strings, each of shape (), (batch,) or (batch, 1).
 

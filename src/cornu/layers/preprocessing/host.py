@@ -6,7 +6,7 @@ import itertools
 import jax
 import numpy as np
 
-from cornu import check, tree
+from cornu import check, sparse, tree
 from cornu.data import aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
@@ -25,6 +25,7 @@ class HostLayer(Layer):
     by a callback.
     """
 
+    sparse = False  # whether it gives sparse tensors
     on_host = True  # what a model may compute before its compiled step
     takes_text = True
 
@@ -42,6 +43,8 @@ class HostLayer(Layer):
         if any(isinstance(a, Words) for a in arrays):
             return self._supposed(arrays)
         result = self.compute(*(host_array(a, self) for a in arrays))
+        if self.sparse:
+            return sparse.of_array(result)
         return result if result.dtype.kind == "O" else jax.device_put(result)  # nobody else has it: no copy is needed
 
     def _arrays(self, inputs) -> list:
@@ -54,7 +57,8 @@ class HostLayer(Layer):
         shape = tuple(1 + arrays[0].shape[0] if d is None else d for d in shape)
         if dtype == "string":
             return np.full(shape, "", object).view(Words)
-        return jax.device_put(np.zeros(shape, jax.dtypes.canonicalize_dtype(dtype)))
+        zeros = jax.device_put(np.zeros(shape, jax.dtypes.canonicalize_dtype(dtype)))
+        return sparse.stand_in(zeros) if self.sparse else zeros
 
     def _called_back(self, arrays):
         shape, dtype = self.output_of(*arrays)
@@ -70,7 +74,7 @@ class HostLayer(Layer):
 
     def compute_output_spec(self, inputs, **kwargs):
         shape, dtype = self.output_of(*self._arrays(inputs))
-        return KerasTensor(shape, dtype if dtype == "string" else jax.dtypes.canonicalize_dtype(dtype))
+        return KerasTensor(shape, dtype if dtype == "string" else jax.dtypes.canonicalize_dtype(dtype), self.sparse)
 
 
 def host_array(value, owner) -> np.ndarray:
@@ -114,10 +118,12 @@ def check_mode(mode, modes, owner: str):
     return check.one_of("output_mode", mode, modes, owner)
 
 
-def refuse_sparse(sparse, owner: str) -> bool:
-    if sparse:
-        raise ValueError(f"{owner}: sparse=True is not supported: tensors are dense here. Leave it out.")
-    return False
+def check_sparse(sparse, mode: str, owner: str) -> bool:
+    """Whether encodings shall be sparse. ValueError where they are whole numbers, which are no encoding."""
+    if sparse and mode == "int":
+        raise ValueError(f"{owner}: sparse=True needs an encoding of zeros and other values. Received: "
+                         "output_mode='int'. Choose another output_mode, such as 'multi_hot', or leave sparse out.")
+    return bool(sparse)
 
 
 # encodings of indices ----------------------------------------------------------------------------------------------

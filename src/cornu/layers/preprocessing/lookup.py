@@ -11,8 +11,8 @@ import numpy as np
 from cornu import check
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import hashed, salt_of
-from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, encode, encoded_shape, host_array,
-                                             is_text, refuse_sparse, strings_of)
+from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, check_sparse, encode, encoded_shape, host_array,
+                                             is_text, strings_of)
 
 _LARGEST = 256 << 20  # bytes of a vocabulary file
 _IN_CONFIG = 100_000  # tokens: a given vocabulary that is larger goes into a file of its own, too
@@ -68,7 +68,8 @@ class Lookup(Adaptable, HostLayer):
                  **kwargs):
         super().__init__(**kwargs)
         owner = type(self).__name__
-        self.output_mode, self.sparse = check_mode(output_mode, MODES, owner), refuse_sparse(sparse, owner)
+        self.output_mode = check_mode(output_mode, MODES, owner)
+        self.sparse = check_sparse(sparse, output_mode, owner)
         self.num_oov_indices = check.positive("num_oov_indices", num_oov_indices, owner, zero=True)
         self.oov_method = check.one_of("oov_method", oov_method, ("floormod", "farmhash"), owner)
         self.invert, self.max_tokens, self.pad_to_max_tokens = invert, max_tokens, pad_to_max_tokens
@@ -387,7 +388,7 @@ class StringLookup(Lookup):
         invert: take indices and give strings (a NumPy array of objects).
         output_mode: "int", "one_hot", or over the last axis "multi_hot", "count" or "tf_idf".
         pad_to_max_tokens: whether encodings have `max_tokens` values even where the vocabulary is smaller.
-        sparse: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
         encoding: of strings given as bytes, and of the vocabulary's file.
         salt: one integer or two, for the hash of unknown strings.
 

@@ -10,7 +10,7 @@ from cornu import check, config, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import encode_traced
-from cornu.layers.preprocessing.host import Adaptable, check_mode, host_array, is_text, refuse_sparse
+from cornu.layers.preprocessing.host import Adaptable, check_mode, check_sparse, host_array, is_text
 
 
 class Rescaling(Layer):
@@ -217,7 +217,7 @@ class Discretization(Adaptable, Layer):
         num_bins: how many bins `adapt` makes, of about as many values each; instead of `bin_boundaries`.
         epsilon: the share of the values by which a boundary may be off; smaller is slower and more exact.
         output_mode: "int", "one_hot", or "multi_hot" or "count" over the last axis.
-        sparse: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
 
     NaN falls into the last bin. Raises ValueError for boundaries that do not rise, and when called before `adapt`.
 
@@ -237,7 +237,7 @@ class Discretization(Adaptable, Layer):
         self.num_bins = None if num_bins is None else check.positive("num_bins", num_bins, "Discretization")
         self.epsilon = check.between("epsilon", epsilon, 1e-9, 1.0, "Discretization")
         self.output_mode = check_mode(output_mode, ("int", "one_hot", "multi_hot", "count"), "Discretization")
-        self.sparse, self.supports_masking = refuse_sparse(sparse, "Discretization"), True
+        self.sparse, self.supports_masking = check_sparse(sparse, output_mode, "Discretization"), True
         self.bin_boundaries = None if bin_boundaries is None else self._rising(bin_boundaries)
         self.summary = np.zeros((2, 0), "float32")
         self._held = _Held()
@@ -265,7 +265,7 @@ class Discretization(Adaptable, Layer):
         bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), jnp.asarray(inputs, "float32"),
                                 side="right")
         return bins.astype("int32") if self.output_mode == "int" else encode_traced(
-            bins, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype)
+            bins, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype, sparse=self.sparse)
 
     def compute_output_spec(self, inputs, **kwargs):
         """As inferred; with as many bins as were asked for, as long as `adapt` has not made them."""

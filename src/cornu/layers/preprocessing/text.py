@@ -12,8 +12,8 @@ import numpy as np
 from cornu import check, registry
 from cornu.data import aligned
 from cornu.layers.parts import called
-from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, encode, fill_rows, host_array,
-                                             is_text, refuse_sparse, strings_of)
+from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, check_sparse, encode, fill_rows, host_array,
+                                             is_text, strings_of)
 from cornu.layers.preprocessing.lookup import StringLookup
 
 _END, _AT_END = b"\xff", -9  # what stands between texts, and its index
@@ -39,7 +39,8 @@ class TextVectorization(Adaptable, HostLayer):
         pad_to_max_tokens: whether encodings have `max_tokens` values even where the vocabulary is smaller.
         vocabulary: the words, or the path of a file with one on each line; `adapt` learns them if None.
         idf_weights: the weights of the words, for "tf_idf" with a given vocabulary.
-        sparse, ragged: must be False: tensors are dense.
+        sparse: whether encodings are sparse tensors (`jax.experimental.sparse.BCOO`); not with "int".
+        ragged: must be False: there are no ragged tensors under JAX.
         encoding: of texts given as bytes, and of the vocabulary's file.
 
     Input shape: (batch,) or (batch, 1). Output shape: (batch, words), or (batch, indices) for encodings. Raises
@@ -63,7 +64,8 @@ class TextVectorization(Adaptable, HostLayer):
                                    ("split", split, ("whitespace", "character"))):
             if value is not None and not callable(value):
                 check.one_of(told, value, (*names, None), owner)
-        self.output_mode, self.sparse = check_mode(output_mode, MODES, owner), refuse_sparse(sparse, owner)
+        self.output_mode = check_mode(output_mode, MODES, owner)
+        self.sparse = check_sparse(sparse, output_mode, owner)
         if ragged:
             raise ValueError(f"{owner}: ragged=True is not supported: tensors are dense here. Leave it out; texts are "
                              "padded with 0, and an Embedding with mask_zero=True skips that.")
