@@ -96,10 +96,20 @@ def from_places(values, places, shape, room: int | None = None) -> SparseRows:
     return SparseRows(table, where, shape[1:])
 
 
+def joined(parts) -> SparseRows:
+    """The samples of several parts, one after another."""
+    room = max(part.values.shape[1] for part in parts)
+    parts = [_with_room(part, room) for part in parts]
+    return SparseRows(np.concatenate([p.values for p in parts]), np.concatenate([p.places for p in parts]),
+                      parts[0].sample_shape)
+
+
 def rounded(rows: SparseRows) -> SparseRows:
     """The samples with room for a power of two of values each, so that batches have few shapes."""
-    more = (1 << max(0, rows.values.shape[1] - 1).bit_length()) - rows.values.shape[1]
-    if not more:
-        return rows
+    return _with_room(rows, 1 << max(0, rows.values.shape[1] - 1).bit_length())
+
+
+def _with_room(rows: SparseRows, room: int) -> SparseRows:
+    more = room - rows.values.shape[1]
     return SparseRows(np.pad(rows.values, ((0, 0), (0, more))), np.pad(rows.places, ((0, 0), (0, more), (0, 0))),
                       rows.sample_shape)

@@ -1,4 +1,7 @@
-"""Layer: weights, `build`, `call`, and the way to a call through casts, masks and shapes."""
+"""Layer: weights, `build`, `call`, and the way to a call through casts, masks and shapes.
+
+Long because the base holds all that layers share.
+"""
 
 import functools
 import inspect

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from cornu import tree
-from cornu.data import ArraySource, is_text
+from cornu.data import ArraySource, SparseRows, is_text
+from cornu.data.sparse_rows import from_jax, joined
 from cornu.symbolic import KerasTensor, OpCall
 
 _ROWS = 8192  # samples of an array that are computed at a time
@@ -58,7 +59,8 @@ class Front:
                 inside.append(self.inner[id(call)](call.operation, args[0]))
             else:
                 held.update(zip(map(id, call.outputs), tree.flatten(call.operation(*args, **kwargs))))
-        return Fronted(self, [*(held[id(x)] for x in self.border), *inside])
+        border = [held[id(x)] for x in self.border]
+        return Fronted(self, [*(from_jax(v) if tree.is_sparse(v) else v for v in border), *inside])
 
     def finish(self, model, values: list):
         """The model's outputs, from the values on the border."""
@@ -92,9 +94,13 @@ class Front:
         parts = [self(model, tree.map_structure(lambda a: None if a is None else a[i:i + _ROWS], x)).values
                  for i in range(0, source.samples, _ROWS)]
         made = copy.copy(source)
-        made.data, made.held = (Fronted(self, [np.concatenate([np.asarray(v) for v in vs]) for vs in zip(*parts)]),
+        made.data, made.held = (Fronted(self, [_whole(vs) for vs in zip(*parts)]),
                                 *others), None
         return made
+
+
+def _whole(parts):
+    return joined(parts) if isinstance(parts[0], SparseRows) else np.concatenate([np.asarray(v) for v in parts])
 
 
 class _FrontedSource:

@@ -109,7 +109,7 @@ class Loop(Compiling):
                 self._bind_metrics(x, y)
         logged = self.__dict__.setdefault("_logged", {})
         if kind not in logged and (self._is_custom(kind) or self._has_own_logs()):
-            signature = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), (x, y, weight))
+            signature = tree.map_structure(lambda a: None if a is None else _symbol(a, a.shape), (x, y, weight))
 
             def traced(data):  # makes what a user's own step makes on first use
                 logged[kind] = sorted(self._runner(kind)(data))
@@ -126,7 +126,7 @@ class Loop(Compiling):
         return sorted(jax.eval_shape(lambda: {k: getattr(v, "raw", v) for k, v in self.get_metrics_result().items()}))
 
     def _build_from(self, x) -> None:
-        shapes = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
+        shapes = tree.map_structure(lambda a: None if a is None else _symbol(a, (None, *a.shape[1:])), x)
         symbolic = [t for t in tree.flatten(shapes) if t is not None]
         if any(t.dtype == "string" for t in symbolic) and not hasattr(self, "_stack"):
             self(x)
@@ -178,9 +178,9 @@ class Loop(Compiling):
             outputs = self.graph.output_structure
             if all(None not in t.shape[1:] for t in tree.flatten(outputs)):
                 return tree.map_structure(lambda t: _of_batch(t, sizes[0]) if sizes else t, outputs)
-            batch = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), x)
+            batch = tree.map_structure(lambda a: None if a is None else _symbol(a, a.shape), x)
             return infer(self._traced, (batch,), {}, self.name)
-        shapes = tree.map_structure(lambda a: KerasTensor((None, *a.shape[1:]), _dtype(a)), x)
+        shapes = tree.map_structure(lambda a: _symbol(a, (None, *a.shape[1:])), x)
         outputs = infer(self._traced, (shapes,), {}, self.name)
         object.__setattr__(self, "_known_outputs", outputs)
         return tree.map_structure(lambda t: _of_batch(t, sizes[0]) if sizes else t, outputs)
@@ -364,6 +364,11 @@ def _logs(logs, kind: str):
 
 def _pack(data):
     return data_module.pack_x_y_sample_weight(*data)
+
+
+def _symbol(array, shape) -> KerasTensor:
+    """A symbolic tensor for an array of the data, which may be sparse."""
+    return KerasTensor(shape, _dtype(array), sparse=isinstance(array, data_module.SparseRows))
 
 
 def _dtype(array) -> str:

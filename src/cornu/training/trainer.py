@@ -14,7 +14,7 @@ from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
 from cornu.training import checks, front
-from cornu.training.loop import Loop, _dtype
+from cornu.training.loop import Loop, _symbol
 from cornu.variable import structure
 
 
@@ -164,7 +164,7 @@ class Trainer(Loop):
             return tree.map_structure(lambda a: None if a is None else (a.shape[1:], str(a.dtype)), x)
 
         if str(shapes(batch[0])) != str(shapes(trained[0])) and not any(map(data_module.is_text, tree.flatten(batch[0]))):
-            inputs = tree.map_structure(lambda a: None if a is None else KerasTensor((None, *a.shape[1:]), _dtype(a)), batch[0])
+            inputs = tree.map_structure(lambda a: None if a is None else _symbol(a, (None, *a.shape[1:])), batch[0])
             infer(self._traced, (inputs,), {"training": False}, self.name)
 
     # evaluate and predict ----------------------------------------------------------------------------------------------
