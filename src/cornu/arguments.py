@@ -17,9 +17,37 @@ def of_call(call):
     return named, takes_training, training if takes_training else None, masks
 
 
+# Names of older Kerases, and what they are called today.
+RENAMED = {
+    "W_constraint": "kernel_constraint", "W_regularizer": "kernel_regularizer",
+    "atrous_rate": "dilation_rate", "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer", "beta_init": "beta_initializer", "bias": "use_bias",
+    "border_mode": "padding", "consume_less": "implementation", "dim_ordering": "data_format",
+    "dropout_U": "recurrent_dropout", "dropout_W": "dropout", "filter_length": "kernel_size",
+    "forget_bias_init": "unit_forget_bias", "gamma_init": "gamma_initializer",
+    "init": "kernel_initializer", "inner_activation": "recurrent_activation",
+    "inner_init": "recurrent_initializer", "input": "inputs", "kernel_dim1": "kernel_size",
+    "nb_col": "kernel_size", "nb_epoch": "epochs",
+    "nb_feature": "units", "nb_filter": "filters", "nb_row": "kernel_size", "output": "outputs",
+    "output_dim": "units", "p": "rate", "pool_length": "pool_size", "sigma": "stddev",
+    "subsample": "strides", "subsample_length": "strides", "U_regularizer": "recurrent_regularizer",
+    "stride": "strides",
+}
+
+
 def unknown(cls, names) -> ValueError:
-    """The error for arguments that no constructor of the class takes, with the nearest one that it does."""
+    """The error for arguments that no constructor of the class takes, with what to write instead.
+
+    That is the name of today of an older one, or the nearest one that the class takes.
+    """
     known = [p for c in cls.__mro__ if "__init__" in c.__dict__ for p in inspect.signature(c.__init__).parameters]
+    if any(c.__name__ == "Model" for c in cls.__mro__):
+        known += ["inputs", "outputs"]
+    renamed = [n for n in names if RENAMED.get(n) in known]
+    if renamed:
+        pairs = ", ".join(f"{n}= is {RENAMED[n]}= today" for n in renamed)
+        return ValueError(f"{cls.__name__}: unknown argument{'s' * (len(names) > 1)} "
+                          f"{', '.join(map(repr, names))}: {pairs}.")
     close = check.nearest(next(iter(names)), [k for k in known if k not in ("self", "args", "kwargs")], 1)
     return ValueError(f"{cls.__name__}: unknown argument{'s' * (len(names) > 1)} {', '.join(map(repr, names))}."
                       + (f" Did you mean {close[0]!r}?" if close else ""))

@@ -3,8 +3,9 @@
 What takes tensors also takes symbolic ones. New programs use `cornu.ops`.
 """
 
-from cornu.backend import arrays, elementwise, networks
+from cornu.backend import arrays, draws, elementwise, networks
 from cornu.backend.arrays import *  # noqa: F403
+from cornu.backend.draws import *  # noqa: F403
 from cornu.backend.elementwise import *  # noqa: F403
 from cornu.backend.networks import *  # noqa: F403
 from cornu.config import (
@@ -24,5 +25,5 @@ from cornu.utils.session import clear_session
 __all__ = [
     "backend", "clear_session", "epsilon", "floatx", "image_data_format", "is_keras_tensor",
     "result_type", "set_epsilon", "set_floatx", "set_image_data_format", "standardize_dtype",
-    *arrays.__all__, *elementwise.__all__, *networks.__all__,
+    *arrays.__all__, *draws.__all__, *elementwise.__all__, *networks.__all__,
 ]

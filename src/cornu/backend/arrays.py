@@ -7,11 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import sparse as jax_sparse
 
-from cornu import config, context, dtypes, ops, random, tree, variable as variables
+from cornu import config, context, dtypes, ops, tree
+from cornu import variable as variables
 from cornu.layers import Input
 from cornu.models import Function
 from cornu.symbolic import KerasTensor, is_keras_tensor, op, shape_of
 from cornu.variable import Variable
+
+
+
+def _sizes(x):
+    """The shape of a tensor, or of a list or number that stands for one."""
+    return shape_of(x) if hasattr(x, "shape") else np.shape(x)
+
 
 cast = ops.cast
 dtype = ops.dtype
@@ -40,7 +48,7 @@ def concatenate(tensors, axis=-1):
 
 
 def constant(value, dtype=None, shape=None, name=None):
-    """A tensor of the value, filled to the shape where it is one number; `name` tells nothing here."""
+    """A tensor of the value, filled to the shape where it is one number; `name` says nothing."""
     del name
     tensor = ops.convert_to_tensor(value, dtype or config.floatx())
     if shape is None:
@@ -110,85 +118,22 @@ def placeholder(shape=None, ndim=None, dtype=None, sparse=False, name=None):
     return Input(batch_shape=sizes, dtype=dtype, sparse=sparse, name=name)
 
 
-# Random numbers ------------------------------------------------------------------------------
-
-
-_generators: dict = {}
-
-
-def _seed(seed):
-    """A generator for each seed, so that calls with one seed differ, in the same way in each run.
-
-    Inside a traced function there is the global generator, whose state the function carries along.
-    """
-    if seed is None or variables.in_scope():
-        return None
-    return _generators.setdefault(seed, random.SeedGenerator(seed))
-
-
-def random_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
-    """Draw from the normal distribution."""
-    return random.normal(shape, mean, stddev, dtype, _seed(seed))
-
-
-def random_uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
-    """Draw evenly from [minval, maxval)."""
-    return random.uniform(shape, minval, maxval, dtype, _seed(seed))
-
-
-def random_bernoulli(shape, p=0.0, dtype=None, seed=None):
-    """Draw ones with probability p, and zeros."""
-    drawn = random.uniform(shape, 0.0, 1.0, "float32", _seed(seed))
-    return ops.cast(drawn < p, dtype or config.floatx())
-
-
-random_binomial = random_bernoulli
-
-
-def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
-    """Draw from the normal distribution, anew where it is beyond two standard deviations."""
-    return random.truncated_normal(shape, mean, stddev, dtype, _seed(seed))
-
-
-def random_normal_variable(shape, mean, scale, dtype=None, name=None, seed=None):
-    """A Variable drawn from the normal distribution of standard deviation `scale`."""
-    return variable(random_normal(shape, mean, scale, dtype, seed), dtype, name)
-
-
-def random_uniform_variable(shape, low, high, dtype=None, name=None, seed=None):
-    """A Variable drawn evenly from [low, high)."""
-    return variable(random_uniform(shape, low, high, dtype, seed), dtype, name)
-
-
-@op
-def _dropped(x, level, noise_shape, seed):
-    return random.dropout(x, level, noise_shape, seed)
-
-
-def dropout(x, level, noise_shape=None, seed=None):
-    """x with a share `level` of its values set to 0 and the others divided by 1 - level."""
-    return _dropped(x, level, noise_shape, _seed(seed))
-
-
-# Shapes --------------------------------------------------------------------------------------
+# Shapes -----------------------------------------------------------------------------------------
 
 
 def int_shape(x):
     """The shape as a tuple, None for unknown sizes; None for what has no shape."""
-    try:
-        return tuple(shape_of(x))
-    except (AttributeError, TypeError, ValueError):
-        return None
+    return tuple(shape_of(x)) if hasattr(x, "shape") else None
 
 
 def ndim(x) -> int:
     """How many dimensions x has."""
-    return len(shape_of(x))
+    return len(_sizes(x))
 
 
 def count_params(x) -> int:
     """How many numbers a variable holds."""
-    return int(np.prod(shape_of(x)))
+    return int(np.prod(_sizes(x)))
 
 
 def expand_dims(x, axis=-1):
@@ -218,7 +163,7 @@ def flatten(x):
 
 def batch_flatten(x):
     """Each sample of x as one row of numbers."""
-    sizes = shape_of(x)[1:]
+    sizes = _sizes(x)[1:]
     return ops.reshape(x, (-1, int(np.prod(sizes)) if None not in sizes else -1))
 
 
@@ -229,8 +174,8 @@ def permute_dimensions(x, pattern):
 
 def repeat(x, n):
     """Every row of (batch, size) n times: (batch, n, size). Raises ValueError for other ranks."""
-    if len(shape_of(x)) != 2:
-        raise ValueError(f"repeat takes a tensor (batch, size). Received shape: {shape_of(x)}")
+    if len(_sizes(x)) != 2:
+        raise ValueError(f"repeat takes a tensor (batch, size). Received shape: {_sizes(x)}")
     return ops.repeat(ops.expand_dims(x, 1), n, axis=1)
 
 
@@ -259,7 +204,7 @@ def one_hot(indices, num_classes):
     return ops.one_hot(ops.cast(indices, "int32"), num_classes)
 
 
-# Sparse tensors --------------------------------------------------------------------------------
+# Sparse tensors ---------------------------------------------------------------------------------
 
 
 def is_sparse(tensor) -> bool:
@@ -274,7 +219,7 @@ def to_dense(tensor):
     return tensor.toarray() if hasattr(tensor, "toarray") else tensor
 
 
-# Values ----------------------------------------------------------------------------------------
+# Values -----------------------------------------------------------------------------------------
 
 
 def get_value(x):
@@ -357,7 +302,7 @@ def gradients(loss, variables):
     )
 
 
-# Training or inference ---------------------------------------------------------------------------
+# Training or inference --------------------------------------------------------------------------
 
 
 class LearningPhase(int):
@@ -412,7 +357,7 @@ def switch(condition, then_expression, else_expression):
     """
     if isinstance(condition, (bool, int, np.bool_)):
         condition = np.asarray(condition)
-    rank = len(shape_of(condition))
+    rank = len(_sizes(condition))
     made = [callable(e) for e in (then_expression, else_expression)]
     if rank == 0 and not is_keras_tensor(condition):
         then, other = [e if f else (lambda e=e: ops.convert_to_tensor(e))
@@ -420,7 +365,7 @@ def switch(condition, then_expression, else_expression):
         return ops.cond(ops.cast(condition, "bool"), then, other)
     then, other = [e() if f else e
                    for e, f in zip((then_expression, else_expression), made, strict=True)]
-    extra = len(shape_of(then)) - rank
+    extra = len(_sizes(then)) - rank
     condition = ops.cast(condition, "bool")
     if extra > 0:
         condition = ops.reshape(condition, (*ops.shape(condition), *(1,) * extra))
@@ -447,8 +392,8 @@ def function(inputs, outputs, updates=None, name=None, **kwargs):
     """
     if updates or kwargs:
         raise ValueError(
-            f"K.function: {'updates' if updates else ', '.join(kwargs)} needs TensorFlow 1's graphs. "
-            "Assign variables by K.update when they should change."
+            f"K.function: {'updates' if updates else ', '.join(kwargs)} needs TensorFlow 1's "
+            "graphs. Assign variables by K.update when they should change."
         )
     items = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     places = [i for i, x in enumerate(items) if not isinstance(x, LearningPhase)]
@@ -464,7 +409,7 @@ def function(inputs, outputs, updates=None, name=None, **kwargs):
     return run
 
 
-# Names and dtypes ----------------------------------------------------------------------------------
+# Names and dtypes -------------------------------------------------------------------------------
 
 
 _uids: dict = {}
@@ -497,14 +442,14 @@ def is_int_dtype(dtype) -> bool:
 
 __all__ = [
     "LearningPhase", "arange", "batch_flatten", "batch_get_value", "batch_set_value", "cast",
-    "cast_to_floatx", "concatenate", "constant", "count_params", "dropout", "dtype", "eval",
+    "cast_to_floatx", "concatenate", "constant", "count_params", "dtype", "eval",
     "expand_dims", "eye", "flatten", "function", "gather", "get_uid", "get_value", "gradients",
     "identity", "in_test_phase", "in_train_phase", "int_shape", "is_float_dtype", "is_int_dtype",
     "is_sparse", "learning_phase", "learning_phase_scope", "moving_average_update", "name_scope",
     "ndim", "one_hot", "ones", "ones_like", "permute_dimensions", "placeholder", "print_tensor",
-    "random_bernoulli", "random_binomial", "random_normal", "random_normal_variable",
-    "random_uniform", "random_uniform_variable", "repeat", "repeat_elements", "reset_uids",
+    
+    "repeat", "repeat_elements", "reset_uids",
     "reshape", "reverse", "set_learning_phase", "set_value", "shape", "squeeze", "stack",
-    "stop_gradient", "switch", "tile", "to_dense", "transpose", "truncated_normal", "update",
+    "stop_gradient", "switch", "tile", "to_dense", "transpose", "update",
     "update_add", "update_sub", "variable", "zeros", "zeros_like",
 ]

@@ -3,7 +3,8 @@
 import math
 
 from cornu import activations, config, dtypes, ops
-from cornu.symbolic import op, shape_of
+from cornu.backend.arrays import _sizes as sizes_of
+from cornu.symbolic import op
 
 abs = ops.abs
 cos = ops.cos
@@ -162,7 +163,7 @@ def bias_add(x, bias, data_format=None):
 
     Raises ValueError for a bias of another rank.
     """
-    rank, of_bias = len(shape_of(x)), shape_of(bias)
+    rank, of_bias = len(sizes_of(x)), sizes_of(bias)
     if len(of_bias) not in (1, rank - 1):
         raise ValueError(
             f"bias_add: a bias has 1 dimension, or {rank - 1} for inputs of {rank}. "
@@ -191,14 +192,14 @@ def batch_dot(x, y, axes=None):
     >>> batch_dot(np.ones((2, 3, 4)), np.ones((2, 4, 5))).shape
     (2, 3, 5)
     """
-    a, b = len(shape_of(x)), len(shape_of(y))
+    a, b = len(sizes_of(x)), len(sizes_of(y))
     if a < 2 or b < 2:
-        raise ValueError(f"batch_dot takes tensors of two dimensions or more. Received {a} and {b}.")
+        raise ValueError(f"batch_dot takes tensors of 2 dimensions or more. Received {a} and {b}.")
     axes = (a - 1, b - 1 if b == 2 else b - 2) if axes is None else axes
     one, other = (axes, axes) if isinstance(axes, int) else axes
     one, other = one % a, other % b
     if one == 0 or other == 0:
-        raise ValueError(f"batch_dot: axis 0 is the batch and is not summed over. Received: {axes=}")
+        raise ValueError(f"batch_dot: axis 0 is the batch, never summed over. Received: {axes=}")
     letters = "abcdefghijklmnopqrstuvw"
     first = ["z", *letters[: a - 1]]
     second = ["z", *letters[a - 1 : a + b - 2]]

@@ -6,8 +6,9 @@ import numpy as np
 from jax.experimental import sparse as jax_sparse
 
 from cornu import config, ops, tree
+from cornu.backend.arrays import _sizes as sizes_of
 from cornu.backend.arrays import repeat_elements
-from cornu.symbolic import op, shape_of
+from cornu.symbolic import op
 
 
 def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
@@ -19,19 +20,19 @@ def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=1e-3):
         axis: the axis of the channels.
         epsilon: keeps the root away from 0.
     """
-    rank = len(shape_of(x))
+    rank = len(sizes_of(x))
     sizes = [1] * rank
     sizes[axis] = -1
 
     def wide(values):
-        return ops.reshape(values, sizes) if len(shape_of(values)) == 1 else values
+        return ops.reshape(values, sizes) if len(sizes_of(values)) == 1 else values
 
     normal = (x - wide(mean)) * ops.rsqrt(wide(var) + epsilon)
     normal = normal if gamma is None else normal * wide(gamma)
     return normal if beta is None else normal + wide(beta)
 
 
-# Losses -------------------------------------------------------------------------------------------
+# Losses -----------------------------------------------------------------------------------------
 
 
 def _clipped(output):
@@ -75,8 +76,8 @@ def categorical_focal_crossentropy(target, output, alpha=0.25, gamma=2.0, from_l
 def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1, ignore_class=None):
     """-log p of the class that each target names; 0 where it is `ignore_class`."""
     target = ops.cast(target, "int32")
-    of_target, of_output = len(shape_of(target)), len(shape_of(output))
-    if of_target == of_output and shape_of(target)[-1] == 1:
+    of_target, of_output = len(sizes_of(target)), len(sizes_of(output))
+    if of_target == of_output and sizes_of(target)[-1] == 1:
         target = ops.squeeze(target, -1)
     if ignore_class is None:
         return ops.sparse_categorical_crossentropy(target, output, from_logits, axis)
@@ -137,13 +138,13 @@ def ctc_label_dense_to_sparse(labels, label_lengths):
     return jax_sparse.BCOO((jnp.asarray(values), jnp.asarray(places)), shape=labels.shape)
 
 
-# Convolutions and pools ------------------------------------------------------------------------
+# Convolutions and pools -------------------------------------------------------------------------
 
 
 def conv1d(x, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
     """A convolution over one axis; the padding may also be "causal"."""
     if padding == "causal":
-        left = dilation_rate * (shape_of(kernel)[0] - 1)
+        left = dilation_rate * (sizes_of(kernel)[0] - 1)
         first = config.standardize_data_format(data_format) == "channels_first"
         pad = [(0, 0), (0, 0), (left, 0)] if first else [(0, 0), (left, 0), (0, 0)]
         x, padding = ops.pad(x, pad), "valid"
@@ -228,7 +229,7 @@ def resize_images(x, height_factor, width_factor, data_format, interpolation="ne
     if interpolation == "nearest":
         tall = repeat_elements(x, height_factor, rows)
         return repeat_elements(tall, width_factor, columns)
-    height, width = shape_of(x)[rows], shape_of(x)[columns]
+    height, width = sizes_of(x)[rows], sizes_of(x)[columns]
     return ops.image.resize(
         x, (height * height_factor, width * width_factor), interpolation, data_format=data_format
     )
@@ -264,7 +265,7 @@ def _padded(x, padding, data_format):
     return ops.pad(x, [(0, 0), *inner, (0, 0)])
 
 
-# Loops ---------------------------------------------------------------------------------------------
+# Loops ------------------------------------------------------------------------------------------
 
 
 def map_fn(fn, elems, name=None, dtype=None):
@@ -309,7 +310,7 @@ def rnn(step_function, inputs, initial_states, go_backwards=False, mask=None, co
             which come the constants.
         inputs: (batch, steps, ...), or a nest of them.
         initial_states: the states of the first step, a list.
-        go_backwards: whether the last step comes first; the outputs are in the order of computation.
+        go_backwards: whether the last step comes first; the outputs are in the order computed.
         mask: (batch, steps); where it is False the states stay, and the output is the last one.
         constants: a list of what every step is given after the states.
         unroll: whether the steps are written out instead of a loop.
@@ -342,7 +343,8 @@ def rnn(step_function, inputs, initial_states, go_backwards=False, mask=None, co
         output, new = step(x, states)
         shown = output
         if counted is not None:
-            shown = _where(counted, output, jnp.zeros_like(output) if zero_output_for_mask else last)
+            masked = jnp.zeros_like(output) if zero_output_for_mask else last
+            shown = _where(counted, output, masked)
             new = [_where(counted, n, s) for n, s in zip(new, states, strict=True)]
             output = _where(counted, output, last)
         return (new, output), shown if return_all_outputs else None

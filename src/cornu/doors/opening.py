@@ -22,8 +22,8 @@ def install() -> None:
     """
     if finder.forget_another_keras():
         warnings.warn(
-            "Another keras was imported before cornu.install(): what was made with it stays what it "
-            "was, and does not mix with cornu. Call cornu.install() before the first import of it.",
+            "Another keras was imported before cornu.install(): what was made with it stays what "
+            "it was, and does not mix with cornu. Call cornu.install() before the first import of it.",
             stacklevel=3,
         )
     finder.install()

@@ -1,7 +1,7 @@
 """Layers: a file per family."""
 
 from cornu import registry
-from cornu.layers.activation import Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax
+from cornu.layers.activation import Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax, ThresholdedReLU
 from cornu.layers.attention import (
     Attention, AdditiveAttention, MultiHeadAttention, GroupedQueryAttention, GroupQueryAttention
 )

@@ -61,6 +61,29 @@ class ReLU(_Elementwise):
         return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
 
+class ThresholdedReLU(_Elementwise):
+    """`x` above the threshold, 0 elsewhere: a layer of Keras 2.
+
+    Args:
+        theta: the threshold, 0 or more.
+
+    Raises ValueError for a threshold that is no such number.
+
+    >>> ThresholdedReLU(1.5)(jnp.array([1.0, 2.0]))
+    Array([0., 2.], dtype=float32)
+    """
+
+    def __init__(self, theta=1.0, **kwargs):
+        super().__init__(**kwargs)
+        if theta is None or theta < 0:
+            raise ValueError(f"ThresholdedReLU: `theta` is a number of 0 or more. Received: {theta}")
+        self.theta = float(theta)
+
+    def call(self, inputs):
+        inputs = jnp.asarray(inputs)
+        return jnp.where(inputs > self.theta, inputs, jnp.zeros((), inputs.dtype))
+
+
 class LeakyReLU(_Elementwise):
     """`x` above zero, `negative_slope * x` below (Maas et al. 2013).
 

@@ -1,6 +1,6 @@
 """Losses: what training makes small. Each is a class and a function, and has a name for `compile`."""
 
-from cornu import registry
+from cornu import check, registry
 from cornu.losses.base import FUNCTIONS, Loss, LossFunctionWrapper, check_bits, check_labels
 from cornu.losses.probabilistic import (
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
@@ -17,6 +17,33 @@ from cornu.losses.structured import CTC, Circle, Dice, Tversky, circle, ctc, dic
 ALIASES = {"mse": mean_squared_error, "mae": mean_absolute_error, "mape": mean_absolute_percentage_error,
            "msle": mean_squared_logarithmic_error, "bce": binary_crossentropy, "kld": kl_divergence}
 registry.add_functions("losses", {**FUNCTIONS, **ALIASES, **{k.upper(): v for k, v in ALIASES.items()}})
+
+# The names that older programs use.
+mse = MSE = mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kullback_leibler_divergence = kl_divergence
+logcosh = log_cosh
+
+
+class Reduction:
+    """Keras 2's names for how a loss's values become one number."""
+
+    AUTO = "auto"
+    NONE = "none"
+    SUM = "sum"
+    SUM_OVER_BATCH_SIZE = "sum_over_batch_size"
+
+    @classmethod
+    def all(cls) -> tuple:
+        """All of them."""
+        return cls.AUTO, cls.NONE, cls.SUM, cls.SUM_OVER_BATCH_SIZE
+
+    @classmethod
+    def validate(cls, key) -> None:
+        """Raises ValueError for what is none of them."""
+        check.one_of("reduction", key, cls.all())
 
 
 def get(identifier):
@@ -41,7 +68,8 @@ def deserialize(name, custom_objects: dict | None = None):
     return found() if isinstance(found, type) else found
 
 
-__all__ = ["Loss", "LossFunctionWrapper", "check_bits", "check_labels", "get", "serialize", "deserialize", *FUNCTIONS,
+__all__ = ["KLD", "MAE", "MAPE", "MSE", "MSLE", "Reduction", "kld", "kullback_leibler_divergence", "logcosh",
+           "mae", "mape", "mse", "msle", "Loss", "LossFunctionWrapper", "check_bits", "check_labels", "get", "serialize", "deserialize", *FUNCTIONS,
            "BinaryCrossentropy", "BinaryFocalCrossentropy", "CTC", "CategoricalCrossentropy",
            "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy", "CategoricalHinge", "Circle",
            "CosineSimilarity", "Dice", "Hinge", "Huber", "KLDivergence", "LogCosh", "MeanAbsoluteError",

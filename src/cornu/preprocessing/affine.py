@@ -70,16 +70,16 @@ def random_shift(x, wrg, hrg, row_axis=1, col_axis=2, channel_axis=0, fill_mode=
     return apply_affine_transform(x, 0, tx, ty, 0, 1, 1, *where)
 
 
-def random_shear(x, intensity, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest", cval=0.0,
-                 interpolation_order=1):
+def random_shear(x, intensity, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest",
+                 cval=0.0, interpolation_order=1):
     """An image sheared by up to `intensity` degrees, either way."""
     where = row_axis, col_axis, channel_axis, fill_mode, cval, interpolation_order
     shear = np.random.uniform(-intensity, intensity)
     return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *where)
 
 
-def random_zoom(x, zoom_range, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest", cval=0.0,
-                interpolation_order=1):
+def random_zoom(x, zoom_range, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest",
+                cval=0.0, interpolation_order=1):
     """An image zoomed by factors from `zoom_range`, a pair, for columns and rows."""
     if len(zoom_range) != 2:
         raise ValueError(f"zoom_range is a pair (lowest, highest). Received: {zoom_range}")

@@ -121,8 +121,8 @@ class ImageDataGenerator:
                             keep_aspect_ratio=False):
         """Batches of changed images from folders; the arguments are those of DirectoryIterator."""
         return DirectoryIterator(
-            directory, self, target_size, color_mode, classes, class_mode, batch_size, shuffle, seed,
-            self.data_format, save_to_dir, save_prefix, save_format, follow_links, subset,
+            directory, self, target_size, color_mode, classes, class_mode, batch_size, shuffle,
+            seed, self.data_format, save_to_dir, save_prefix, save_format, follow_links, subset,
             interpolation, keep_aspect_ratio, self.dtype,
         )
 
@@ -150,10 +150,12 @@ class ImageDataGenerator:
             x /= np.std(x, keepdims=True) + 1e-6
         if self.featurewise_center and self._fitted("mean", "featurewise_center"):
             x -= self.mean
-        if self.featurewise_std_normalization and self._fitted("std", "featurewise_std_normalization"):
+        name = "featurewise_std_normalization"
+        if getattr(self, name) and self._fitted("std", name):
             x /= self.std + 1e-6
         if self.zca_whitening and self._fitted("zca_whitening_matrix", "zca_whitening"):
-            x = np.reshape(x.reshape(-1, np.prod(x.shape[-3:])) @ self.zca_whitening_matrix, x.shape)
+            flat = x.reshape(-1, np.prod(x.shape[-3:]))
+            x = np.reshape(flat @ self.zca_whitening_matrix, x.shape)
         return x
 
     def _fitted(self, what, setting):

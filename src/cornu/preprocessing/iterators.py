@@ -160,8 +160,8 @@ class NumpyArrayIterator(Iterator):
             np.unique(y[:split]), np.unique(y[split:])
         ):
             raise ValueError(
-                "The training and the validation part have other classes. If the samples are sorted "
-                "by class, mix them first; or pass ignore_class_split=True."
+                "The training and the validation part have other classes. If the samples are "
+                "sorted by class, mix them first; or pass ignore_class_split=True."
             )
         where = slice(None, split) if subset == "validation" else slice(split, None)
         return [None if a is None else a[where] for a in arrays]
@@ -203,7 +203,8 @@ class FilesIterator(Iterator):
         self.keep_aspect_ratio, self.subset = keep_aspect_ratio, subset
         self.dtype = dtype or config.floatx()
         split = generator._validation_split
-        self.split = None if subset is None else (0, split) if subset == "validation" else (split, 1)
+        bounds = {"validation": (0, split), "training": (split, 1)}
+        self.split = bounds.get(subset)
 
     def _within(self, items):
         """The part of the items that belongs to the subset."""
@@ -372,7 +373,7 @@ class DataFrameIterator(FilesIterator):
         paths = frame[x_col].map(lambda name: os.path.join(self.directory, name))
         kept = paths.map(lambda p: os.path.isfile(p) and p.lower().endswith(ENDINGS)).astype(bool)
         if missing := int((~kept).sum()):
-            warnings.warn(f"{missing} rows of x_col={x_col!r} name no image file; they are left out.",
+            warnings.warn(f"{missing} rows of x_col={x_col!r} name no image file; left out.",
                           stacklevel=5)
         return frame[kept]
 

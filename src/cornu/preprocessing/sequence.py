@@ -65,15 +65,16 @@ class TimeseriesGenerator(PyDataset):
 
     def get_config(self) -> dict:  # data are written as JSON texts, as in Keras's files
         """The arguments and the data, as JSON can hold them."""
-        names = ("length", "sampling_rate", "stride", "start_index", "end_index", "shuffle", "reverse",
-                 "batch_size")
+        names = ("length", "sampling_rate", "stride", "start_index", "end_index", "shuffle",
+                 "reverse", "batch_size")
         lists = {name: json.dumps(np.asarray(getattr(self, name)).tolist())
                  for name in ("data", "targets")}
         return lists | {name: getattr(self, name) for name in names}
 
     def to_json(self, **kwargs) -> str:
         """The generator as JSON. Arguments go to `json.dumps`."""
-        return json.dumps({"class_name": type(self).__name__, "config": self.get_config()}, **kwargs)
+        told = {"class_name": type(self).__name__, "config": self.get_config()}
+        return json.dumps(told, **kwargs)
 
 
 def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray:

@@ -62,7 +62,10 @@ def hashing_trick(text: str, n: int, hash_function: Callable | str | None = None
         def hash_function(word):
             return int(hashlib.md5(word.encode()).hexdigest(), 16)
 
-    words = text_to_word_sequence(text, filters, lower, split) if analyzer is None else analyzer(text)
+    if analyzer is None:
+        words = text_to_word_sequence(text, filters, lower, split)
+    else:
+        words = analyzer(text)
     return [hash_function(word) % (n - 1) + 1 for word in words]
 
 
@@ -163,7 +166,7 @@ class Tokenizer:
         return i is None or (self.num_words is not None and i >= self.num_words)
 
     def texts_to_matrix(self, texts: Iterable, mode: str = "binary") -> np.ndarray:
-        """A row for each text, a column for each word; the modes are those of `sequences_to_matrix`."""
+        """A row for each text, a column for each word; modes are those of `sequences_to_matrix`."""
         return self.sequences_to_matrix(self.texts_to_sequences(texts), mode)
 
     def sequences_to_matrix(self, sequences: Iterable, mode: str = "binary") -> np.ndarray:
@@ -179,7 +182,7 @@ class Tokenizer:
         if mode not in ("binary", "count", "freq", "tfidf"):
             raise ValueError(f"mode is 'binary', 'count', 'freq' or 'tfidf'. Received: {mode!r}")
         if not self.num_words and not self.word_index:
-            raise ValueError("Say `num_words`, or call fit_on_texts first: how many columns are there?")
+            raise ValueError("Say `num_words`, or call fit_on_texts first.")
         if mode == "tfidf" and not self.document_count:
             raise ValueError("Call fit_on_texts or fit_on_sequences before mode='tfidf'.")
         sequences = list(sequences)
@@ -203,14 +206,16 @@ class Tokenizer:
     def get_config(self) -> dict:  # counts are written as JSON texts, as in Keras's files
         """What the tokenizer knows."""
         counts = ("word_counts", "word_docs", "index_docs", "index_word", "word_index")
-        told = ("num_words", "filters", "lower", "split", "char_level", "oov_token", "document_count")
+        told = ("num_words", "filters", "lower", "split", "char_level", "oov_token",
+                "document_count")
         return {name: getattr(self, name) for name in told} | {
             name: json.dumps(getattr(self, name)) for name in counts
         }
 
     def to_json(self, **kwargs) -> str:
         """The tokenizer as JSON; `tokenizer_from_json` reads it. Arguments go to `json.dumps`."""
-        return json.dumps({"class_name": type(self).__name__, "config": self.get_config()}, **kwargs)
+        told = {"class_name": type(self).__name__, "config": self.get_config()}
+        return json.dumps(told, **kwargs)
 
 
 def tokenizer_from_json(json_string: str) -> Tokenizer:

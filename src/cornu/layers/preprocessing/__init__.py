@@ -17,6 +17,7 @@ from cornu.layers.preprocessing.geometric import (
 from cornu.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from cornu.layers.preprocessing.mixing import AugMix, CutMix, MaxNumBoundingBoxes, MixUp, Pipeline, RandAugment
 from cornu.layers.preprocessing.numerical import Discretization, Normalization, Rescaling
+from cornu.layers.preprocessing.random_size import RandomHeight, RandomWidth
 from cornu.layers.preprocessing.sizes import CenterCrop, RandomCrop, Resizing
 from cornu.layers.preprocessing.text import TextVectorization
 
