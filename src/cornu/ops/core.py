@@ -35,7 +35,13 @@ def convert_to_numpy(x) -> np.ndarray:
     """The values as a NumPy array. Raises TypeError for a symbolic tensor, which has none."""
     if isinstance(x, (KerasTensor, jax.core.Tracer)):
         raise TypeError(f"convert_to_numpy needs values, and there are none in {x!r}: it is symbolic, or being traced.")
-    return np.asarray(x.value if isinstance(x, Variable) else to_dense(x) if is_sparse(x) else x.todense() if hasattr(x, "todense") else x)
+    if isinstance(x, Variable):
+        x = x.value
+    elif is_sparse(x):
+        x = to_dense(x)
+    elif hasattr(x, "todense"):
+        x = x.todense()
+    return x if isinstance(x, np.ndarray) else np.array(x)  # memory of the caller's own, which may be written to
 
 
 def is_tensor(x) -> bool:

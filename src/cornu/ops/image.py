@@ -223,13 +223,15 @@ def extract_patches(images, size, strides=None, dilation_rate=1, padding="valid"
     """Windows of images, each laid out in the channels: (batch, rows, columns, height x width x channels).
 
     Args:
-        images: images.
+        images: images; or volumes (batch, depth, height, width, channels), for a `size` of three numbers.
         size: height and width of the windows, or an integer for both, as all that follow.
         strides: the windows' steps; `size` for None.
         dilation_rate: the distance between a window's cells.
         padding: "valid" for none, "same" for zeros.
         data_format: "channels_last" or "channels_first"; the configured one for None.
     """
+    if isinstance(size, (tuple, list)) and len(size) == 3:
+        return _patches("extract_patches", images, size, strides, dilation_rate, padding, data_format, 3)
     return _patches("extract_patches", images, size, strides, dilation_rate, padding, data_format, 2)
 
 
@@ -296,7 +298,7 @@ def perspective_transform(images, start_points, end_points, interpolation="bilin
         data_format: "channels_last" or "channels_first"; the configured one for None.
     """
     images, undo = _images("perspective_transform", images, data_format)
-    start, end = inexact(start_points), inexact(end_points)
+    start, end = (jnp.asarray(inexact(p), "float32") for p in (start_points, end_points))  # 16 bits solve no equations
     if start.shape[-2:] != (4, 2) or end.shape[-2:] != (4, 2) or max(start.ndim, end.ndim) > 3:
         raise ValueError("perspective_transform: points must have shape (4, 2) or (batch, 4, 2). "
                          f"Received: {start.shape} and {end.shape}")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check
+from cornu import check, config
 from cornu.ops.kit import inexact, integers, public, tensor, unary
 from cornu.symbolic import op
 
@@ -29,11 +29,17 @@ def logdet(x):
 @op
 def cdist(x, y):
     """The Euclidean distances of all pairs of rows: (..., n, d) and (..., m, d) give (..., n, m)."""
-    x, y = inexact(x), inexact(y)
+    x, y = tensor(x), tensor(y)
+    if x.shape[-1] != y.shape[-1]:
+        raise ValueError("cdist: rows must have one length. Received shapes: "
+                         f"x {tuple(x.shape)}, y {tuple(y.shape)}")
+    dtype = jnp.result_type(x, y)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.dtype(config.floatx())
+    x, y = x.astype(dtype), y.astype(dtype)
     square = jnp.sum(jnp.square(jnp.abs(x[..., :, None, :] - y[..., None, :, :])), -1)
     # The root's slope at 0 is infinite; equal rows get the gradient 0.
     distance = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    return distance.astype(jnp.result_type(x, y))
+    return distance.astype(dtype)
 
 
 @op
@@ -212,12 +218,20 @@ def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=
     Returns:
         A pair (real, imaginary), each of shape (..., windows, fft_length // 2 + 1).
     """
-    x = inexact(x)
+    x = tensor(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"stft: `x` must be of a float dtype. Received: {x.dtype}")
+    _check_stride("stft", sequence_stride)
     weights = _window(window, sequence_length, fft_length, x.dtype)
     if center:
         x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(fft_length // 2, fft_length // 2)], mode="reflect")
     frames = extract_sequences.__wrapped__(x, fft_length, sequence_stride)
     return _parts(jnp.fft.rfft(frames * weights))
+
+
+def _check_stride(name: str, stride) -> None:
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"{name}: `sequence_stride` must be an integer > 0. Received: {stride!r}")
 
 
 @op
@@ -229,6 +243,7 @@ def istft(x, sequence_length, sequence_stride, fft_length, length=None, window="
         length: how many samples to give; None for all.
     """
     x = _complex("istft", x)
+    _check_stride("istft", sequence_stride)
     frames = jnp.fft.irfft(x, n=fft_length)
     weights = _window(window, sequence_length, fft_length, frames.dtype)
     count = frames.shape[-2]

@@ -123,13 +123,18 @@ def sort(x, axis=-1):
 @op
 def argsort(x, axis=-1):
     """The indices that would sort the values in ascending order; equal ones keep their order. None flattens first."""
-    return jnp.argsort(tensor(x), axis=axis)
+    x = tensor(x)
+    return jnp.argsort(x.reshape(-1) if x.ndim == 0 else x, axis=axis)
 
 
 @op
 def argpartition(x, kth, axis=-1):
-    """Indices that put the kth smallest value in its place, smaller ones before it and larger ones behind."""
-    return jnp.argpartition(tensor(x), kth, axis)
+    """Indices that put the kth smallest value in its place, smaller ones before it and larger ones behind.
+
+    Along an axis; None flattens first.
+    """
+    x = tensor(x)
+    return jnp.argpartition(x.reshape(-1), kth) if axis is None else jnp.argpartition(x, kth, axis)
 
 
 @op

@@ -218,6 +218,9 @@ def reshape(x, newshape):
     if isinstance(newshape, tuple) and None in newshape:
         others = -1 in newshape or newshape.count(None) > 1
         newshape = [(x.shape[i] if others else -1) if n is None else n for i, n in enumerate(newshape)]
+    sizes = newshape if isinstance(newshape, (tuple, list)) else (newshape,)
+    if any(isinstance(n, int) and n < -1 for n in sizes) or list(sizes).count(-1) > 1:
+        raise ValueError(f"reshape: sizes are >= 0, and one of them may be -1. Received: newshape={newshape}")
     return jnp.reshape(x, newshape)
 
 
