@@ -200,6 +200,8 @@ def batches(data, owner, steps: int | None = None, batch_size: int | None = None
         check.positive("steps", steps, type(owner).__name__)
     if isinstance(data, str):
         raise ValueError(f"{called(owner)}: adapt was given one string. Pass a list or array of them.")
+    if isinstance(data, list) and data and all(map(_is_batch, data)):
+        data = (batch for batch in data)
     if is_iterable_source(data) and not hasattr(data, "max_queue_size"):
         data = _gathered(iter(data))
     whole = not is_iterable_source(data)
@@ -212,6 +214,12 @@ def batches(data, owner, steps: int | None = None, batch_size: int | None = None
                 raise ValueError(f"{called(owner)}: adapt takes one array at a time; the data gives {len(leaves)} "
                                  "together.")
             yield leaves[0]
+
+
+def _is_batch(item) -> bool:
+    """Whether an item of a list is a batch of its own: an array with axes, or such with its targets."""
+    item = item[0] if isinstance(item, tuple) and item else item
+    return getattr(item, "ndim", 0) >= 1
 
 
 def _gathered(items):
