@@ -33,7 +33,7 @@ def same(a, b):
     dict(rotation_range=40, fill_mode="wrap", interpolation_order=0),
     dict(rotation_range=40, fill_mode="constant", cval=7.0),
     dict(preprocessing_function=lambda x: 2 * x),
-], ids=str)
+], ids=lambda arguments: "-".join(arguments))
 @pytest.mark.filterwarnings("ignore")
 def test_changed_images_are_keras_own(arguments):
     def batches(module):
