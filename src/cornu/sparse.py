@@ -268,7 +268,7 @@ def _divide(fn, x, y):
         x = _stored_also(x, (y == 0) | jnp.isnan(y))
     flags = _flags(x)
     flags = flags.reshape(flags.shape + (1,) * x.n_dense)
-    quotient = fn(x.data, _jax().bcoo_extract(x, y).data)
+    quotient = fn(x.data, _jax().bcoo_extract(x, y, assume_unique=True).data)
     return _like(x, jnp.where(flags, quotient, jnp.zeros((), quotient.dtype)))
 
 

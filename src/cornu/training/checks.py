@@ -5,7 +5,7 @@ import weakref
 import numpy as np
 
 from cornu import config, losses, tree
-from cornu.data import is_text
+from cornu.data import SparseRows, is_text
 
 
 def check_arrays(data, model, kind: str) -> None:
@@ -24,8 +24,10 @@ def check_arrays(data, model, kind: str) -> None:
                     way = "Class names become numbers with np.unique(y, return_inverse=True)[1]." if name == "y" else \
                         "Convert it, or put a TextVectorization, StringLookup or Hashing layer in front."
                     raise ValueError(f"{label} holds text (dtype {array.dtype}), but the model takes numbers. {way}")
-            elif kind == "train" and not config.allows_nan() and isinstance(array, np.ndarray) and array.dtype.kind == "f":
-                _refuse_nan(array, label)
+            elif kind == "train" and not config.allows_nan():
+                stored = array.values if isinstance(array, SparseRows) else array
+                if isinstance(stored, np.ndarray) and stored.dtype.kind == "f":
+                    _refuse_nan(stored, label)
     check_tokens(data[0], model)
     if kind != "predict" and data[1] is not None:
         check_labels(data[1], model)

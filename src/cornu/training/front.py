@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from cornu import tree
-from cornu.data import ArraySource, SparseRows, is_text
+from cornu.data import ArraySource, SparseRows, as_tensors, is_text
 from cornu.data.sparse_rows import from_jax, joined
 from cornu.symbolic import KerasTensor, OpCall
 
@@ -51,7 +51,7 @@ class Front:
 
     def __call__(self, model, inputs) -> Fronted:
         """Compute the front for raw inputs."""
-        held = dict(zip(map(id, self.graph.inputs), model._fit_inputs(inputs)))
+        held = dict(zip(map(id, self.graph.inputs), model._fit_inputs(as_tensors(inputs))))
         inside = []
         for call, fill, _ in self.plan:
             args, kwargs = fill(held)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from cornu import check, sparse, tree
-from cornu.data import aligned, closing, from_numbers, is_iterable_source, source_of
+from cornu.data import SparseRows, aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.symbolic import KerasTensor, Words
@@ -213,7 +213,7 @@ def batches(data, owner, steps: int | None = None, batch_size: int | None = None
             if len(leaves) != 1:
                 raise ValueError(f"{called(owner)}: adapt takes one array at a time; the data gives {len(leaves)} "
                                  "together.")
-            yield leaves[0]
+            yield leaves[0].todense() if isinstance(leaves[0], SparseRows) else leaves[0]
 
 
 def _is_batch(item) -> bool:
