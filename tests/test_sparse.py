@@ -106,6 +106,12 @@ def test_pairs_of_sparse_tensors_give_one(fn):
     np.testing.assert_allclose(values(found), values(fn(a, b)), rtol=1e-6)
 
 
+def test_one_row_may_stand_for_all_of_a_batch():
+    x = BCOO((np.ones((1, 2), "float32"), np.array([[[0], [2]]])), shape=(3, 4))
+    for found in (ops.add(x, x), ops.add(from_jax(x).tensor(), x)):
+        np.testing.assert_array_equal(found.todense(), 2 * x.todense())
+
+
 def test_zero_by_zero_is_nan_as_in_dense_tensors():
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(values(ops.divide(BCOO.fromdense(X), Y)), X / Y)

@@ -112,8 +112,18 @@ def _standard(x):
     """A BCOO of any sparse array; a dense one where JAX has no way."""
     sparse = _jax()
     if isinstance(x, sparse.BCSR):
-        return x.to_bcoo()
-    return x if isinstance(x, sparse.BCOO) else x.todense()
+        x = x.to_bcoo()
+    return spread(x) if isinstance(x, sparse.BCOO) else x.todense()
+
+
+def spread(x):
+    """A BCOO whose tables have a row for each of a batch, where they may have one for all."""
+    batch = x.shape[:x.n_batch]
+    if x.data.shape[:x.n_batch] == batch == x.indices.shape[:x.n_batch]:
+        return x
+    data = jnp.broadcast_to(x.data, (*batch, *x.data.shape[x.n_batch:]))
+    indices = jnp.broadcast_to(x.indices, (*batch, *x.indices.shape[x.n_batch:]))
+    return _jax().BCOO((data, indices), shape=x.shape, indices_sorted=x.indices_sorted, unique_indices=x.unique_indices)
 
 
 # parts of rules ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from cornu import tree
+from cornu.sparse import spread
 
 _ROOM = 16  # a matrix stays sparse where its fullest row holds no more than one value in so many
 
@@ -64,7 +65,7 @@ def as_tensors(batch):
 def from_jax(array, room: int | None = None) -> SparseRows:
     """One of JAX's sparse arrays as sparse samples; see `from_places`."""
     array = array if hasattr(array, "n_batch") and hasattr(array, "update_layout") else array.to_bcoo()
-    array = array.update_layout(n_batch=0, n_dense=0, on_inefficient=None)
+    array = spread(array).update_layout(n_batch=0, n_dense=0, on_inefficient=None)
     values, places = np.asarray(array.data), np.asarray(array.indices)
     inside = ((places >= 0) & (places < array.shape)).all(axis=-1)  # what is not is padding
     return from_places(values[inside], places[inside], array.shape, room)
