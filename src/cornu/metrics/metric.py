@@ -156,6 +156,13 @@ def weigh(shape: tuple, dtype, sample_weight=None, *masks):
     return weights
 
 
+def _from_numbers(value):
+    """A list of numbers, of lists of them ... as an array; anything else as it is."""
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in tree.flatten(value)):
+        return tensor(value)
+    return value
+
+
 def _wide(dtype: str) -> str:
     return "float32" if dtype in ("float16", "bfloat16") else dtype
 
@@ -248,6 +255,7 @@ class MeanMetricWrapper(Mean):
     def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         """Take in a batch; what is masked in `y_pred` does not count."""
         mask = mask_of(y_pred)
+        y_true, y_pred = map(_from_numbers, (y_true, y_pred))
         if not tree.is_nested(y_true) and not tree.is_nested(y_pred):
             y_true = lift(tensor(y_true), y_pred := self._wide(y_pred), mask, sample_weight)
             if y_pred.ndim == 1 and len(y_pred) > 1 and np.shape(sample_weight) == y_pred.shape:
