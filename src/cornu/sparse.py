@@ -1,10 +1,11 @@
 """Sparse tensors: which operations give one for sparse arguments, and how they compute it.
 
-A sparse tensor is a `jax.experimental.sparse.BCOO`. An op that has no rule here is given dense tensors. JAX's module is
-imported when the first sparse tensor is made: until then an op asks one dictionary, and nothing else is slower.
+A sparse tensor is a `jax.experimental.sparse.BCOO`. An op that has no rule here is given dense
+tensors. JAX's module is imported when the first sparse tensor is made: until then an op asks one
+dictionary, and nothing else is slower.
 
-While shapes are inferred, a sparse tensor is a stand-in: a BCOO that also holds a dense tensor of its shape. The op
-itself is run on that, and its rule only says whether the result is sparse.
+While shapes are inferred, a sparse tensor is a stand-in: a BCOO that also holds a dense tensor of
+its shape. The op itself is run on that, and its rule only says whether the result is sparse.
 """
 
 import inspect
@@ -75,7 +76,9 @@ def _dense(x):
 
 
 def stand_in(tensor):
-    """A sparse tensor that only has the shape and dtype of a dense one, for the inference of shapes."""
+    """A sparse tensor that only has the shape and dtype of a dense one, for the inference of
+    shapes.
+    """
     indices = jnp.zeros((1, tensor.ndim), "int32")
     found = _jax().BCOO((jnp.zeros(1, tensor.dtype), indices), shape=tensor.shape, unique_indices=True)
     found._stands_for = tensor
@@ -265,7 +268,8 @@ def _multiply(fn, x, y):
 
 
 def _divide(fn, x, y):
-    """Sparse by dense. Where 0 is divided by 0 or NaN the result is NaN, unless it is being traced."""
+    """Sparse by dense. Where 0 is divided by 0 or NaN the result is NaN, unless it is being traced.
+    """
     if is_sparse(y) or not is_sparse(x):
         return None
     if not jnp.ndim(y):
@@ -441,7 +445,9 @@ def power_of_two(least: int) -> int:
 
 
 def _rows(values, columns, lengths, width: int, room: int):
-    """Values and column numbers of rows one after another, as tables with room for so many in each row."""
+    """Values and column numbers of rows one after another, as tables with room for so many in each
+    row.
+    """
     inside = np.arange(room) < lengths[:, None]
     data, indices = np.zeros(inside.shape, values.dtype), np.full((*inside.shape, 1), width, "int32")
     data[inside], indices[inside, 0] = values, columns
@@ -463,7 +469,9 @@ def one_hot(ids, depth: int, axis: int = -1, dtype="float32"):
 
 
 def counts(ids, depth: int, dtype="float32", weights=None):
-    """How often each class stands along the last axis, as a sparse tensor; weights count instead of ones."""
+    """How often each class stands along the last axis, as a sparse tensor; weights count instead of
+    ones.
+    """
     ids = ids.reshape(1) if not ids.ndim else ids
     flat = ids.reshape(-1).astype("int32")
     inside = (flat >= 0) & (flat < depth)

@@ -1,4 +1,6 @@
-"""Sparse samples: what SciPy's matrices and JAX's sparse arrays are made into, so that batches of rows can be taken."""
+"""Sparse samples: what SciPy's matrices and JAX's sparse arrays are made into, so that batches of
+rows can be taken.
+"""
 
 import jax
 import numpy as np
@@ -10,11 +12,13 @@ _ROOM = 16  # a matrix stays sparse where its fullest row holds no more than one
 
 
 class SparseRows:
-    """Samples that store the same number of values each, in tables whose rows are gathered as those of any array.
+    """Samples that store the same number of values each, in tables whose rows are gathered as those
+    of any array.
 
     Args:
         values: a table (samples, stored).
-        places: where the values stand, (samples, stored, axes of a sample). A stored 0 may stand anywhere.
+        places: where the values stand, (samples, stored, axes of a sample). A stored 0 may stand
+            anywhere.
         sample_shape: the shape of one sample.
 
     A batch of them is the BCOO of `tensor`, with the samples as its batch axis.
@@ -72,7 +76,9 @@ def from_jax(array, room: int | None = None) -> SparseRows:
 
 
 def from_scipy(matrix, room: int | None = None) -> SparseRows | None:
-    """A SciPy matrix as sparse samples; None where that does not pay: its rows are too full, or too different."""
+    """A SciPy matrix as sparse samples; None where that does not pay: its rows are too full, or too
+    different.
+    """
     matrix = matrix.tocsr()
     fullest = int(np.diff(matrix.indptr).max(initial=0))
     if fullest * _ROOM > matrix.shape[-1] or matrix.ndim != 2:

@@ -1,4 +1,6 @@
-"""Gradients that are rows of a table: what a look-up of a few rows gives, without the zeros of all others."""
+"""Gradients that are rows of a table: what a look-up of a few rows gives, without the zeros of all
+others.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,18 +9,22 @@ from cornu import tree
 
 
 class IndexedSlices:
-    """Values at some rows of an otherwise empty array: the gradient of a table of which few rows were read.
+    """Values at some rows of an otherwise empty array: the gradient of a table of which few rows
+    were read.
 
-    Optimizers take it in the place of an array. Rules for which a row without gradient stays as it is (SGD without
-    momentum, Adagrad, each without weight decay) read and write only these rows; all others get the dense gradient, so
-    that the result is the same. A `jax.experimental.sparse.BCOO` whose one sparse axis is the first is taken likewise.
+    Optimizers take it in the place of an array. Rules for which a row without gradient stays as it
+    is (SGD without momentum, Adagrad, each without weight decay) read and write only these rows;
+    all others get the dense gradient, so that the result is the same. A
+    `jax.experimental.sparse.BCOO` whose one sparse axis is the first is taken likewise.
 
     Args:
-        rows: integers (rows,), each from 0 to shape[0] - 1; a row may stand there several times, its values then add up.
+        rows: integers (rows,), each from 0 to shape[0] - 1; a row may stand there several times,
+            its values then add up.
         values: an array (rows, *shape[1:]).
         shape: the shape of the whole array.
 
-    Raises ValueError where the shapes do not fit, and for rows out of range where their values are known.
+    Raises ValueError where the shapes do not fit, and for rows out of range where their values are
+    known.
 
     >>> IndexedSlices([2, 0], [[1.0], [2.0]], (3, 1)).todense()
     Array([[2.],
@@ -56,7 +62,9 @@ class IndexedSlices:
         return self._of(self.rows, values, self.shape)
 
     def summed(self) -> "IndexedSlices":
-        """The same with each row once. Where rows stood several times, rows past the end fill the room that is left."""
+        """The same with each row once. Where rows stood several times, rows past the end fill the
+        room that is left.
+        """
         count = self.rows.shape[0]
         if not count:
             return self
@@ -78,7 +86,9 @@ class IndexedSlices:
         return array.at[self.rows].get(mode="fill", fill_value=0)
 
     def put(self, array, values):
-        """An array of the whole shape with other values at these rows, each of which must stand here once."""
+        """An array of the whole shape with other values at these rows, each of which must stand
+        here once.
+        """
         return array.at[self.rows].set(values.astype(array.dtype), mode="drop")
 
     def astype(self, dtype) -> "IndexedSlices":
