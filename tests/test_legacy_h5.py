@@ -130,3 +130,9 @@ def test_code_is_refused(tmp_path):
         file.attrs["model_config"] = text.replace('"units": 5', '"function_type": "lambda", "function": ["4wEA", null, null]')
     with pytest.raises(saving.FileError, match="never run"):
         saving.load_model(path)
+
+
+def test_an_h5_model_makes_the_folders_that_it_goes_into(tmp_path):
+    model = cornu.Sequential([cornu.Input((2,)), cornu.layers.Dense(1)])
+    model.save(tmp_path / "a" / "b" / "model.h5")
+    assert (tmp_path / "a" / "b" / "model.h5").exists()

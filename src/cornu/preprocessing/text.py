@@ -53,7 +53,7 @@ def hashing_trick(text: str, n: int, hash_function: Callable | str | None = None
         analyzer: a function that gives the words instead.
 
     >>> hashing_trick("a b a", 10, "md5")
-    [7, 2, 7]
+    [2, 5, 2]
     """
     if hash_function is None:
         hash_function = hash

@@ -50,7 +50,8 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
                          f"Received: {path!r}")
     refuse_overwriting(path, overwrite)
     refuse_shared(model)
-    if old:
+    if old:  # Keras makes missing folders for this format only
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         return legacy_write.save_h5(model, path, _KERAS, include_optimizer)
     told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
             "cornu_version": __version__}
