@@ -65,6 +65,20 @@ def test_one_array_of_targets_is_for_the_output_that_has_a_loss():
     assert np.isclose(model.evaluate(X, Y, verbose=0)[0], alone.evaluate(X, Y, verbose=0))
 
 
+CROSSENTROPIES = [(1, Y, "binary_crossentropy"), (3, Y, "sparse_categorical_crossentropy"),
+                  (3, np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]], "categorical_crossentropy")]
+
+
+@pytest.mark.parametrize("units, y, wanted", CROSSENTROPIES, ids=[name for *_, name in CROSSENTROPIES])
+def test_crossentropy_by_the_shapes(units, y, wanted):
+    model = keras.Sequential([keras.Input((4,)), L.Dense(units, activation="sigmoid" if units == 1 else "softmax")])
+    values = []
+    for name in ("crossentropy", wanted):
+        model.compile("sgd", name)
+        values.append(model.evaluate(X, y, verbose=0))
+    assert np.isclose(*values)
+
+
 REFUSED = [
     (dict(loss={"a": "mse", "b": "mse"}, loss_weights={"c": 2}), "'c'"), (dict(loss="mse", metrics={"c": "mae"}), "'c'"),
     (dict(loss={"a": ["mse", "mae"], "b": "mse"}), "one loss"), (dict(loss=["mse"] * 3), "list of 3"),

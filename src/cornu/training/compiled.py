@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from cornu import errors, losses, tree
 from cornu import metrics as metrics_module
-from cornu.metrics.resolve import resolve_metric
+from cornu.metrics.resolve import resolve_metric, target_kind
 from cornu.symbolic import shape_of
 
 
@@ -129,17 +129,22 @@ class CompiledLoss:
     def _check(loss) -> None:
         """Names are looked up at once, so that a misspelt one fails in `compile`, not in `fit`."""
         for item in tree.flatten(loss):
-            if item is not None:
+            if item is not None and not (isinstance(item, str) and item in _BY_KIND):
                 losses.get(item)
 
-    def bind(self, outputs: Outputs) -> None:
-        """Match losses and weights with the outputs."""
+    def bind(self, outputs: Outputs, y=None) -> None:
+        """Match losses and weights with the outputs; the targets' shapes say which cross-entropy is meant."""
         names = outputs.names
         if self.by_name is not None and set(self.by_name) == set(names):  # JAX sorts the keys of dicts
             return
         one = len(names) == 1
         given = {names[0]: _alone(self.loss)} if one and not isinstance(self.loss, dict) else outputs.split(self.loss, "loss")
-        by_name = {n: _one_loss(_alone(given.get(n)), n) for n in names}
+        told = {n: _alone(given.get(n)) for n in names}
+        targets = {}
+        if any(isinstance(loss, str) and loss in _BY_KIND for loss in told.values()):
+            learnt = [n for n in names if told[n] is not None]
+            targets = outputs.split_data(y, "y", only=learnt[0] if len(learnt) == 1 else None)
+        by_name = {n: _one_loss(told[n], n, targets.get(n), outputs.by_name[n]) for n in names}
         weights = self.loss_weights
         weights = {} if weights is None else outputs.split(_alone(weights) if one else weights, "loss_weights")
         self.weights = {n: _alone(weights.get(n)) for n in names}
@@ -161,7 +166,7 @@ class CompiledLoss:
 
     def __call__(self, y, y_pred, sample_weight, output_names=None):
         found = Outputs(y_pred, output_names)
-        self.bind(found)
+        self.bind(found, y)
         outputs, targets = found.by_name, self.targets(y, found)
         weights = found.split_data(sample_weight, "sample_weight", shared=True)
         total = None
@@ -194,7 +199,13 @@ def _value(loss, y, y_pred, weight):
         raise errors.explained(error, f"Loss {name!r}") from None
 
 
-def _one_loss(loss, name: str):
+_BY_KIND = ("crossentropy", "ce")  # the names of the cross-entropy that targets and outputs ask for
+
+
+def _one_loss(loss, name: str, y, y_pred):
+    if isinstance(loss, str) and loss in _BY_KIND:
+        kind = target_kind(None if y is None else shape_of(y), shape_of(y_pred))
+        loss = f"{kind}_crossentropy" if kind != "sparse" else "sparse_categorical_crossentropy"
     if isinstance(loss, (list, tuple)):
         raise ValueError(f"`loss` has a list of {len(loss)} for output {name!r}, which is one tensor: it has one loss. Add "
                          "losses up in a function of (y_true, y_pred).")

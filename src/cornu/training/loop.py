@@ -161,7 +161,7 @@ class Loop(Compiling):
         try:
             only = None
             if loss is not None:
-                loss.bind(Outputs(y_pred, self._output_names()))
+                loss.bind(Outputs(y_pred, self._output_names()), targets)
                 only = loss.only_output()
             compiled.bind(targets, y_pred, self._output_names(), only)
             infer(update, (targets, y_pred), {}, "metrics")  # metrics that make variables on first use make them now
