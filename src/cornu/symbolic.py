@@ -214,7 +214,8 @@ class Operation(Configurable):
             config = super().get_config()
         except TypeError as error:
             raise NotImplementedError(f"{type(self).__name__}: {error}\nDefine get_config(self).") from None
-        return config | {"name": self.name} if "name" in config else config
+        named = any(p.name == "name" or p.kind is p.VAR_KEYWORD for p in params)
+        return {**config, "name": self.name} if named else config
 
     @property
     def input(self):

@@ -1,10 +1,13 @@
 """Layers around one large weight: Dense, EinsumDense, Embedding and ReversibleEmbedding."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cornu import activations, check, dtypes, sparse
+from cornu.initializers import VarianceScaling
 from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
 from cornu.lowering import bias_add, einsum_product, product
@@ -58,6 +61,18 @@ class Dense(Parted):
         return x if self.activation is None else self.activation(x)
 
 
+def _by_equation(initializer, equation: str):
+    """The initializer with a unit's inputs counted along the kernel's axes that are summed, its outputs along the others."""
+    if not isinstance(initializer, VarianceScaling) or initializer.input_axes is not None:
+        return initializer
+    operands, _, result = equation.replace(" ", "").partition("->")
+    kernel = operands.partition(",")[2].replace("...", "")
+    made = copy.copy(initializer)
+    made.input_axes = [axis for axis, letter in enumerate(kernel) if letter not in result]
+    made.output_axes = [axis for axis, letter in enumerate(kernel) if letter in result]
+    return made
+
+
 class EinsumDense(Parted):
     """`activation(einsum(equation, inputs, kernel) + bias)`: a dense layer over any axes.
 
@@ -88,7 +103,7 @@ class EinsumDense(Parted):
 
     def build(self, input_shape):
         kernel_shape, bias_shape = einsum_shapes(called(self), self.equation, input_shape, self.output_shape, self.bias_axes)
-        self.kernel = self._weight(kernel_shape, "kernel")
+        self.kernel = self._weight(kernel_shape, "kernel", initializer=_by_equation(self.kernel_initializer, self.equation))
         self.bias = self._weight(bias_shape, "bias") if self.bias_axes is not None else None
 
     def call(self, inputs, training=None):
