@@ -98,7 +98,7 @@ def check_labels(y, model) -> None:
 
     found = Outputs(structure, model._output_names())
     outputs = found.by_name
-    compiled.bind(found)
+    compiled.bind(found, y)
     kinds = {name: _function_of(loss) for name, loss in compiled.by_name.items()}
     if not set(kinds.values()) & (_OF_CLASSES | _OF_BITS):
         return
