@@ -30,7 +30,8 @@ def _holds(values, kind) -> bool:
     for value in values:
         if isinstance(value, kind):
             return True
-        if isinstance(value, (list, tuple, dict)) and _holds(value.values() if isinstance(value, dict) else value, kind):
+        parts = value.values() if isinstance(value, dict) else value
+        if isinstance(value, (list, tuple, dict)) and _holds(parts, kind):
             return True
     return False
 
@@ -62,8 +63,9 @@ def to_dense(value: Any):
 def cast_floats(value: Any, dtype: str):
     """The value with floats of another dtype in the sparse tensors in it, at any depth."""
     def cast(x):
-        return apply("cast", lambda v, dtype: v.astype(dtype), (x, dtype), {}) if jnp.issubdtype(x.dtype, jnp.floating) \
-            and x.dtype != dtype else x
+        if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype == dtype:
+            return x
+        return apply("cast", lambda v, dtype: v.astype(dtype), (x, dtype), {})
 
     return _mapped(cast, value)
 
@@ -80,7 +82,8 @@ def stand_in(tensor):
     shapes.
     """
     indices = jnp.zeros((1, tensor.ndim), "int32")
-    found = _jax().BCOO((jnp.zeros(1, tensor.dtype), indices), shape=tensor.shape, unique_indices=True)
+    data = jnp.zeros(1, tensor.dtype)
+    found = _jax().BCOO((data, indices), shape=tensor.shape, unique_indices=True)
     found._stands_for = tensor
     return found
 
@@ -126,10 +129,11 @@ def spread(x):
         return x
     data = jnp.broadcast_to(x.data, (*batch, *x.data.shape[x.n_batch:]))
     indices = jnp.broadcast_to(x.indices, (*batch, *x.indices.shape[x.n_batch:]))
-    return _jax().BCOO((data, indices), shape=x.shape, indices_sorted=x.indices_sorted, unique_indices=x.unique_indices)
+    return _jax().BCOO((data, indices), shape=x.shape, indices_sorted=x.indices_sorted,
+                       unique_indices=x.unique_indices)
 
 
-# parts of rules ----------------------------------------------------------------------------------------------------
+# parts of rules -----------------------------------------------------------------------------------
 
 
 def _like(x, data, unique=True):
@@ -148,7 +152,8 @@ def _flags(x):
 def _without_padding(x):
     """The tensor with zeros as its padding."""
     flags = _flags(x)
-    return _like(x, jnp.where(flags.reshape(flags.shape + (1,) * x.n_dense), x.data, jnp.zeros((), x.dtype)))
+    flags = flags.reshape(flags.shape + (1,) * x.n_dense)
+    return _like(x, jnp.where(flags, x.data, jnp.zeros((), x.dtype)))
 
 
 def summed(x):
@@ -185,7 +190,8 @@ def _broadcast(x, shape):
     if x.shape == shape:
         return x
     lead = len(shape) - x.ndim
-    return _jax().bcoo_broadcast_in_dim(_layout(x), shape=shape, broadcast_dimensions=range(lead, len(shape)))
+    axes = range(lead, len(shape))
+    return _jax().bcoo_broadcast_in_dim(_layout(x), shape=shape, broadcast_dimensions=axes)
 
 
 def _axes(axis, rank: int) -> tuple:
@@ -196,7 +202,7 @@ def _axes(axis, rank: int) -> tuple:
     return tuple(sorted({int(a) % rank for a in axes}))
 
 
-# rules -------------------------------------------------------------------------------------------------------------
+# rules --------------------------------------------------------------------------------------------
 
 
 def _of_values(fn, x, *rest):
@@ -336,7 +342,8 @@ def _concatenate(fn, xs, axis=0):
     if not all(map(is_sparse, xs)):
         return None
     found = jax.eval_shape(lambda *v: fn(list(v), axis), *map(_struct, xs))
-    return _jax().bcoo_concatenate([_cast(_layout(x), found.dtype) for x in xs], dimension=axis % len(found.shape))
+    parts = [_cast(_layout(x), found.dtype) for x in xs]
+    return _jax().bcoo_concatenate(parts, dimension=axis % len(found.shape))
 
 
 def _sum(fn, x, axis=None, keepdims=False):
@@ -344,7 +351,7 @@ def _sum(fn, x, axis=None, keepdims=False):
     x = _cast(_without_padding(x), found.dtype)
     axes = _axes(axis, x.ndim)
     result = _jax().bcoo_reduce_sum(x, axes=axes) if axes else x
-    if not result.n_sparse and not result.n_batch:  # every stored element has the one place that is left
+    if not result.n_sparse and not result.n_batch:  # all that is stored has the one place left
         result = _BCOO(result.data.sum(axis=0, keepdims=True), result.indices[:1], result.shape)
     return _reshaped(result, found.shape) if keepdims else result
 
@@ -352,7 +359,7 @@ def _sum(fn, x, axis=None, keepdims=False):
 def _mean(fn, x, axis=None, keepdims=False):
     found = _result(lambda v: fn(v, axis, keepdims), x)
     x = _cast(x, found.dtype)
-    total = _sum(lambda v, axis, keepdims: jnp.sum(v, axis=axis, keepdims=keepdims), x, axis, keepdims)
+    total = _sum(lambda v, axes, keep: jnp.sum(v, axis=axes, keepdims=keep), x, axis, keepdims)
     return _like(total, total.data / math.prod(x.shape[a] for a in _axes(axis, x.ndim)))
 
 
@@ -417,7 +424,7 @@ RULES: dict[str, tuple[Callable, Callable]] = {
 }
 
 
-# from the host -----------------------------------------------------------------------------------------------------
+# from the host ------------------------------------------------------------------------------------
 
 
 def of_array(array: np.ndarray):
@@ -428,7 +435,8 @@ def of_array(array: np.ndarray):
     rows = array.reshape(len(array), -1) if array.ndim > 1 else array.reshape(1, -1)
     which, columns = np.nonzero(rows)
     lengths = np.bincount(which, minlength=len(rows))
-    found = _rows(rows[which, columns], columns, lengths, rows.shape[1], power_of_two(lengths.max(initial=0)))
+    room = power_of_two(lengths.max(initial=0))
+    found = _rows(rows[which, columns], columns, lengths, room)
     if array.ndim == 1:
         return _BCOO(jnp.asarray(found[0][0]), jnp.asarray(found[1][0]), array.shape)
     flat = _BCOO(jnp.asarray(found[0]), jnp.asarray(found[1]), rows.shape)
@@ -444,17 +452,18 @@ def power_of_two(least: int) -> int:
     return 1 << max(0, int(least) - 1).bit_length()
 
 
-def _rows(values, columns, lengths, width: int, room: int):
+def _rows(values, columns, lengths, room: int):
     """Values and column numbers of rows one after another, as tables with room for so many in each
     row.
     """
     inside = np.arange(room) < lengths[:, None]
-    data, indices = np.zeros(inside.shape, values.dtype), np.full((*inside.shape, 1), width, "int32")
+    data = np.zeros(inside.shape, values.dtype)
+    indices = np.zeros((*inside.shape, 1), "int32")  # a stored 0 may stand anywhere
     data[inside], indices[inside, 0] = values, columns
     return data, indices
 
 
-# encodings ---------------------------------------------------------------------------------------------------------
+# encodings ----------------------------------------------------------------------------------------
 
 
 def one_hot(ids, depth: int, axis: int = -1, dtype="float32"):
@@ -477,7 +486,8 @@ def counts(ids, depth: int, dtype="float32", weights=None):
     inside = (flat >= 0) & (flat < depth)
     grid = list(jnp.indices(ids.shape, "int32").reshape(ids.ndim, -1)[:-1])
     indices = jnp.stack([*grid, jnp.where(inside, flat, depth)], axis=-1)
-    weights = jnp.ones(flat.shape, dtype) if weights is None else jnp.asarray(weights, dtype).reshape(-1)
+    weights = jnp.ones(flat.shape, dtype) if weights is None else jnp.asarray(weights, dtype)
+    weights = weights.reshape(-1)
     return summed(_BCOO(jnp.where(inside, weights, 0), indices, (*ids.shape[:-1], depth)))
 
 
