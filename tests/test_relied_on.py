@@ -230,3 +230,18 @@ def test_kernels_of_an_equation_start_as_large_as_keras_s(equation, output, shap
     ours, theirs = (layer.build(shape) or float(np.std(np.asarray(layer.kernel))) for layer in made)
     np.testing.assert_allclose(ours, theirs, rtol=0.12)
     assert made[0].get_config()["kernel_initializer"]["config"]["input_axes"] is None
+
+
+def test_a_state_tree_loses_no_value_of_a_path_that_stands_twice():
+    model = cornu.Sequential([cornu.Input((3,)), Block(), L.Dense(1)])
+    with pytest.raises(ValueError, match="two variables have the path.*kernel"):
+        model.get_state_tree()
+
+
+class Block(L.Layer):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = L.Dense(3, name="same"), L.Dense(3, name="same")
+
+    def call(self, x):
+        return self.a(self.b(x))

@@ -100,6 +100,8 @@ def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
     Args:
         model: the model.
         value_format: "backend_tensor" for JAX arrays, "numpy_array" for NumPy's.
+
+    Raises ValueError where two variables have one path.
     """
     if value_format not in ("backend_tensor", "numpy_array"):
         raise ValueError(f'get_state_tree: value_format is "backend_tensor" or "numpy_array". Received: {value_format!r}')
@@ -111,6 +113,9 @@ def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
             place = below
             for name in path:
                 place = place.setdefault(name, {})
+            if last in place:
+                raise ValueError(f"get_state_tree: two variables have the path {variable.path!r}, so one value would be lost. "
+                                 "Give the layers names of their own.")
             place[last] = np.array(variable.raw) if value_format == "numpy_array" else variable.raw
     return found
 
