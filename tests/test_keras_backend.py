@@ -145,10 +145,19 @@ def test_what_cannot_be_is_said(call, words):
     (lambda: cornu.layers.LSTM(3, inner_activation="relu"), "recurrent_activation"),
     (lambda: cornu.layers.Dense(init="zero", units=3), "kernel_initializer"),
     (lambda: cornu.Model(input=1, output=2), "inputs"),
+    (lambda: cornu.callbacks.ModelCheckpoint("m.keras", period=2), "period= is save_freq= today"),
+    (lambda: cornu.Sequential().fit(A, A, nb_epoch=1), "nb_epoch= is epochs= today"),
 ])
 def test_arguments_of_older_kerases_are_named(make, words):
     with pytest.raises((ValueError, TypeError), match=words):
         make()
+
+
+def test_methods_of_a_sequential_of_keras_2():
+    dense = cornu.layers.Dense(3, kernel_initializer="identity")
+    model = cornu.Sequential([cornu.Input((3,)), dense])
+    assert model.predict_classes(A, verbose=0).tolist() == A.argmax(-1).tolist()
+    np.testing.assert_allclose(model.predict_proba(A, verbose=0), A, rtol=1e-6)
 
 
 def test_layers_and_losses_of_older_kerases():

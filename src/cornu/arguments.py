@@ -29,7 +29,7 @@ RENAMED = {
     "inner_init": "recurrent_initializer", "input": "inputs", "kernel_dim1": "kernel_size",
     "nb_col": "kernel_size", "nb_epoch": "epochs",
     "nb_feature": "units", "nb_filter": "filters", "nb_row": "kernel_size", "output": "outputs",
-    "output_dim": "units", "p": "rate", "pool_length": "pool_size", "sigma": "stddev",
+    "output_dim": "units", "p": "rate", "period": "save_freq", "pool_length": "pool_size", "sigma": "stddev",
     "subsample": "strides", "subsample_length": "strides", "U_regularizer": "recurrent_regularizer",
     "stride": "strides",
 }

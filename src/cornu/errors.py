@@ -1,12 +1,14 @@
 """Errors on their way out: which layer they come from, what to do about JAX's own, and only the user's own frames."""
 
 import functools
+import inspect
 import os
+import re
 import types
 
 import jax
 
-from cornu import config
+from cornu import arguments, config
 
 # What JAX says when a tensor's value is asked for that is not there yet, and what helps.
 _HINTS = (
@@ -20,6 +22,7 @@ _HINTS = (
      "A Python number is needed here, and a tensor has no value while a model is built or compiled. Use cornu.ops, and "
      "x.shape for sizes."),
 )
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _LIBRARY = ("cornu", "jax", "jaxlib")
 
 
@@ -95,6 +98,15 @@ def filtered(fn):
         try:
             return fn(*args, **kwargs)
         except Exception as error:
-            raise user_frames(error)
+            raise user_frames(_with_todays_name(error, fn))
 
     return wrapper
+
+
+def _with_todays_name(error, fn):
+    """A TypeError about an argument of older Kerases says what that is called today."""
+    if isinstance(error, TypeError) and (told := _UNEXPECTED.search(str(error))):
+        name = arguments.RENAMED.get(told[1])
+        if name in inspect.signature(fn).parameters:
+            error.args = (f"{error}: {told[1]}= is {name}= today.",)
+    return error

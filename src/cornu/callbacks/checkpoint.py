@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from cornu import check
+from cornu import check, errors
 from cornu.callbacks.monitoring import MonitorCallback
 from cornu.files import replacing
 from cornu.ops import greater
@@ -102,6 +102,7 @@ class ModelCheckpoint(SavingCallback):
     'auto'
     """
 
+    @errors.filtered
     def __init__(self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
                  save_freq="epoch", initial_value_threshold=None, keep: int | None = None):
         super().__init__(monitor, mode, verbose, save_best_only, save_freq, initial_value_threshold)

@@ -132,6 +132,21 @@ class Sequential(Model):
                 "layers": [registry.serialize_object(layer) for layer in self._stack],
                 **({} if self.graph is None else {"build_input_shape": list(self.graph.inputs[0].shape)})}
 
+    def predict_classes(self, x, batch_size: int | None = None, verbose="auto"):
+        """The class numbers that `predict` gives the highest score, as a method of Keras 2.
+
+        Args:
+            x, batch_size, verbose: as in `predict`.
+
+        Returns: `argmax` over the last axis, int64; with one output, 1 where it is above 0.5.
+        """
+        scores = self.predict(x, batch_size=batch_size, verbose=verbose)
+        return scores.argmax(-1) if scores.shape[-1] > 1 else (scores > 0.5).astype("int32")
+
+    def predict_proba(self, x, batch_size: int | None = None, verbose="auto"):
+        """What `predict` gives, under its second name in Keras 2."""
+        return self.predict(x, batch_size=batch_size, verbose=verbose)
+
     @classmethod
     def from_config(cls, config, custom_objects=None):
         model = cls(name=config.get("name"))
