@@ -178,3 +178,29 @@ def test_a_map_of_policies_and_settings():
     assert read["a"].name == "mixed_float16" and "mapping=[('a', 'mixed_float16')]" in repr(read)
     settings = cornu.utils.Config(width=3)
     assert settings.get("width") == 3 and settings.get("height") is None and settings.get(keyname="height", value=2) == 2
+
+
+@pytest.mark.parametrize("names, good", [(("a", "a"), False), (("a", "b"), True)])
+def test_a_state_tree_loses_no_variable(names, good):
+    class Two(cornu.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = (layers.Dense(3, name=name) for name in names)
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    made = Two()
+    made.compile("adam", "mse", metrics=["mae", cornu.metrics.MeanAbsoluteError()])
+    made.fit(X, X, verbose=0)
+    if not good:
+        for act in (made.get_state_tree, lambda: made.set_state_tree({"trainable_variables": {}})):
+            with pytest.raises(ValueError, match="several trainable variables of the path"):
+                act()
+        return
+    tree = made.get_state_tree("numpy_array")
+    held = {**{part: getattr(made, part, []) for part in tree}, "optimizer_variables": made.optimizer.variables}
+    assert {part: len(cornu.tree.flatten(tree[part])) for part in tree} == {part: len(held[part]) for part in tree}
+    values = [value + 1 for value in cornu.tree.flatten(tree["metrics_variables"])]
+    made.set_state_tree({"metrics_variables": cornu.tree.pack_sequence_as(tree["metrics_variables"], values)})
+    assert cornu.tree.flatten(made.get_state_tree("numpy_array")["metrics_variables"]) == values

@@ -1,5 +1,6 @@
 """Weights by path as plain arrays: `.safetensors` files, dicts, and the tree of a model's state by variables' paths."""
 
+import itertools
 import json
 import math
 
@@ -88,10 +89,27 @@ _PARTS = ("trainable_variables", "non_trainable_variables", "optimizer_variables
 
 
 def _variables(model) -> dict:
-    """The parts of a model's state: name -> variables."""
+    """The parts of a model's state: name -> path -> variable. Raises ValueError where two variables have one path."""
     optimizer = getattr(model, "optimizer", None)
-    found = {part: list(getattr(model, part)) for part in _PARTS if part != "optimizer_variables"}
-    return {part: found[part] if part in found else [] if optimizer is None else list(optimizer.variables) for part in _PARTS}
+    parts = {part: getattr(model, part) for part in _PARTS if part != "optimizer_variables"}
+    parts["optimizer_variables"] = () if optimizer is None else optimizer.variables
+    found: dict = {part: {} for part in _PARTS}
+    for part, below in found.items():
+        for variable in parts[part]:
+            path = variable.path if part != "metrics_variables" else _numbered(variable.path, below)
+            if path in below:
+                raise ValueError(
+                    f"Model {model.name!r} has several {part.replace('_', ' ')} of the path {path!r}, of which a state tree "
+                    "could hold one only. Give the layers that they are of names of their own.")
+            below[path] = variable
+    return found
+
+
+def _numbered(path: str, taken) -> str:
+    """A path of a metric's state that is not taken: two metrics may have one name."""
+    name, _, rest = path.partition("/")
+    tries = (f"{name}_{number}/{rest}" if rest else f"{name}_{number}" for number in itertools.count(1))
+    return path if path not in taken else next(path for path in tries if path not in taken)
 
 
 def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
@@ -108,8 +126,8 @@ def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
     found: dict = {}
     for part, variables in _variables(model).items():
         below = found.setdefault(part, {})
-        for variable in variables:
-            *path, last = variable.path.split("/")
+        for path, variable in variables.items():
+            *path, last = path.split("/")
             place = below
             for name in path:
                 place = place.setdefault(name, {})
@@ -129,14 +147,14 @@ def set_state_tree(model: Layer, state_tree: dict) -> None:
     for part, below in state_tree.items():
         if part not in held:
             raise ValueError(f"set_state_tree: {part!r} is none of {', '.join(_PARTS)}.")
-        own = {v.path: v for v in held[part]}
+        own = held[part]
         for path, value in _flat(below):
             if path in own:
                 pairs.append((own[path], value))
             else:
                 strange.append((part, path))
     if strange:
-        lacking = [v.path for part in {p for p, _ in strange} for v in held[part] if not any(v is w for w, _ in pairs)]
+        lacking = [path for part in {p for p, _ in strange} for path, v in held[part].items() if not any(v is w for w, _ in pairs)]
         raise ValueError(f"set_state_tree: model {model.name!r} does not have all of these variables; nothing was changed."
                          f"\n{LoadReport([p for _, p in strange], lacking)}")
     for variable, value in pairs:
