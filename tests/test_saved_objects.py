@@ -195,7 +195,7 @@ def test_a_state_tree_loses_no_variable(names, good):
     made.fit(X, X, verbose=0)
     if not good:
         for act in (made.get_state_tree, lambda: made.set_state_tree({"trainable_variables": {}})):
-            with pytest.raises(ValueError, match="several trainable variables of the path"):
+            with pytest.raises(ValueError, match="two variables have the path"):
                 act()
         return
     tree = made.get_state_tree("numpy_array")

@@ -99,8 +99,8 @@ def _variables(model) -> dict:
             path = variable.path if part != "metrics_variables" else _numbered(variable.path, below)
             if path in below:
                 raise ValueError(
-                    f"Model {model.name!r} has several {part.replace('_', ' ')} of the path {path!r}, of which a state tree "
-                    "could hold one only. Give the layers that they are of names of their own.")
+                    f"Model {model.name!r}: two variables have the path {path!r}, so a state tree would lose one value. "
+                    "Give the layers names of their own.")
             below[path] = variable
     return found
 
@@ -132,7 +132,7 @@ def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
             for name in path:
                 place = place.setdefault(name, {})
             if last in place:
-                raise ValueError(f"get_state_tree: two variables have the path {variable.path!r}, so one value would be lost. "
+                raise ValueError(f"get_state_tree: {path!r} is the path of a variable and the beginning of another one. "
                                  "Give the layers names of their own.")
             place[last] = np.array(variable.raw) if value_format == "numpy_array" else variable.raw
     return found
