@@ -204,3 +204,14 @@ def test_a_state_tree_loses_no_variable(names, good):
     values = [value + 1 for value in cornu.tree.flatten(tree["metrics_variables"])]
     made.set_state_tree({"metrics_variables": cornu.tree.pack_sequence_as(tree["metrics_variables"], values)})
     assert cornu.tree.flatten(made.get_state_tree("numpy_array")["metrics_variables"]) == values
+
+
+def test_a_constructor_that_reads_configs_of_its_own_gets_them():
+    class Reads(layers.Layer):
+        def __init__(self, part, inner=None, **kwargs):
+            super().__init__(**kwargs)
+            self.part, self.inner = part, layers.deserialize(inner)
+
+    part = {"class_name": "KnownToItsReaderOnly", "config": {"a": 1}}
+    made = Reads.from_config({"part": part, "inner": layers.serialize(layers.Dense(2))})
+    assert made.part == part and made.inner.units == 2

@@ -77,7 +77,7 @@ def construct(cls, config: dict, settable: tuple = ()) -> tuple:
     Raises ValueError when the config lacks an argument of the constructor, or has one too many.
     """
     if not is_builtin(cls):  # whose constructors take objects, and no configs of objects
-        config = {k: v if k == "dtype" else _deserialize(v) for k, v in config.items()}
+        config = {k: v if k == "dtype" else _made(v) for k, v in config.items()}
     params = inspect.signature(cls.__init__).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in params.values())
     later = {k: v for k, v in config.items() if k in settable and not takes_all and k not in params}
@@ -91,6 +91,14 @@ def construct(cls, config: dict, settable: tuple = ()) -> tuple:
                          "return {**super().get_config(), ...} with every argument of __init__, and let __init__ take "
                          "**kwargs.")
     return cls(**told), later
+
+
+def _made(value):
+    """An argument in a config as an object, or as it is where its class is known to nobody but its reader."""
+    try:
+        return _deserialize(value)
+    except ValueError:
+        return value
 
 
 @functools.lru_cache(maxsize=None)
