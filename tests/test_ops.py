@@ -178,3 +178,10 @@ def test_every_operation_takes_jax_arrays_and_variables(name, case):
         expected = call(find(name), arrays)
         assert_close(call(find(name), [jnp.asarray(x) for x in arrays]), expected)
         assert_close(call(find(name), [Variable(x, dtype=x.dtype.name) for x in arrays]), expected)
+
+
+def test_convert_to_numpy_of_a_read_only_array_may_be_written_to():
+    frozen = np.ones(3)
+    frozen.flags.writeable = False
+    ops.convert_to_numpy(frozen)[0] = 2.0
+    assert frozen[0] == 1.0

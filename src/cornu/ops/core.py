@@ -41,7 +41,8 @@ def convert_to_numpy(x) -> np.ndarray:
         x = to_dense(x)
     elif hasattr(x, "todense"):
         x = x.todense()
-    return x if isinstance(x, np.ndarray) else np.array(x)  # memory of the caller's own, which may be written to
+    writable = isinstance(x, np.ndarray) and x.flags.writeable
+    return x if writable else np.array(x)  # memory of the caller's own, which may be written to
 
 
 def is_tensor(x) -> bool:
