@@ -31,9 +31,11 @@ CASES = PLAIN + [
     ("SGD", {"loss_scale_factor": 4.0}),
     ("SGD", {"learning_rate": ("ExponentialDecay", 0.1, 3, 0.5)}),
     ("SGD", {"learning_rate": ("ExponentialDecay", 0.1, 3, 0.5), "gradient_accumulation_steps": 3}),
-    ("SGD", {"gradient_accumulation_steps": 2, "use_ema": True, "ema_overwrite_frequency": 3, "weight_decay": 0.1}),
+    ("SGD", {"gradient_accumulation_steps": 2, "weight_decay": 0.1}),
+    ("SGD", {"use_ema": True, "ema_overwrite_frequency": 3, "weight_decay": 0.1}),
     ("Adam", {"amsgrad": True}),
-    ("Adam", {"gradient_accumulation_steps": 3, "global_clipnorm": 0.5, "use_ema": True}),
+    ("Adam", {"gradient_accumulation_steps": 3, "global_clipnorm": 0.5}),
+    ("Adam", {"global_clipnorm": 0.5, "use_ema": True}),
     ("Nadam", {"gradient_accumulation_steps": 3}),
     ("RMSprop", {"momentum": 0.9, "centered": True}),
     ("Adafactor", {"relative_step": False, "clip_threshold": 0.5}),
@@ -140,6 +142,20 @@ def test_twenty_eager_steps_equal_compiled_ones(number):
     close(weights + state, arrays([*eager_weights, *optimizer.variables]), 3e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"ema_overwrite_frequency": 2}, {"clipnorm": 0.5, "weight_decay": 0.1}], ids=str)
+def test_averages_move_with_accumulated_updates(options):
+    """Gradients accumulated over 2 steps update weights and averages as their mean does in one."""
+    options = {"use_ema": True, "ema_momentum": 0.5, **options}
+    accumulated, weights = ours("Adam", {"gradient_accumulation_steps": 2, **options})
+    plain, expected = make(optimizers, "Adam", options), variables()
+    step = jitted(plain, expected)
+    for first, second in zip(GRADIENTS[:20:2], GRADIENTS[1:20:2]):
+        step([(a + b) / 2 for a, b in zip(first, second)])
+    for optimizer, own in ((accumulated, weights), (plain, expected)):
+        optimizer.finalize_variable_values(own)
+    close(arrays(weights), arrays(expected), 3e-6)
+
+
 @pytest.mark.parametrize("name", ["Adafactor", "Muon"])
 def test_arrays_of_higher_rank_equal_keras(name, monkeypatch):
     monkeypatch.setitem(globals(), "WEIGHTS", [RANDOM.normal(size=(2, 3, 4)).astype("float32")])
@@ -181,7 +197,8 @@ def test_config_is_keras_config_and_goes_both_ways(case):
 
 
 FILES = {name: lambda o, name=name: getattr(o, name)(0.05) for name in RULES} | {
-    "averaged": lambda o: o.Adam(0.05, use_ema=True, gradient_accumulation_steps=2, weight_decay=0.01, clipnorm=1.0),
+    "averaged": lambda o: o.Adam(0.05, use_ema=True, weight_decay=0.01, clipnorm=1.0),
+    "accumulated": lambda o: o.Adam(0.05, gradient_accumulation_steps=2, weight_decay=0.01, clipnorm=1.0),
     "schedule": lambda o: o.Adam(o.schedules.ExponentialDecay(0.1, 3, 0.5), amsgrad=True),
     "several": lambda o: o.MultiOptimizer(o.OptimizerMap(o.Adam(0.05, name="d"), {".*kernel": o.SGD(0.1, 0.9, name="s")})),
     "scaled": lambda o: o.LossScaleOptimizer(o.RMSprop(0.05, momentum=0.9), initial_scale=8.0)}
@@ -576,7 +593,8 @@ def test_get_refuses(identifier):
 # loss scaling, several optimizers, optax -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2, "use_ema": True}], ids=["plain", "averaged"])
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2}, {"use_ema": True}],
+                         ids=["plain", "accumulated", "averaged"])
 def test_loss_scaling_equals_keras(options):
     inner, weights = {"learning_rate": 0.1, "momentum": 0.9, **options}, variables()
     optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(**inner), 8.0, dynamic_growth_steps=3)
