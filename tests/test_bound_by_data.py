@@ -62,7 +62,7 @@ def test_one_array_of_targets_is_for_the_output_that_has_a_loss():
     model.compile("sgd", ["mse", None])
     alone = keras.Model(model.inputs, model.outputs[0])
     alone.compile("sgd", "mse")
-    assert np.isclose(model.evaluate(X, Y, verbose=0)[0], alone.evaluate(X, Y, verbose=0))
+    assert np.isclose(model.evaluate(X, Y, verbose=0), alone.evaluate(X, Y, verbose=0))
 
 
 CROSSENTROPIES = [(1, Y, "binary_crossentropy"), (3, Y, "sparse_categorical_crossentropy"),

@@ -148,7 +148,8 @@ class CompiledLoss:
         weights = self.loss_weights
         weights = {} if weights is None else outputs.split(_alone(weights) if one else weights, "loss_weights")
         self.weights = {n: _alone(weights.get(n)) for n in names}
-        self.trackers = {} if one else {n: metrics_module.Mean(name=f"{n}_loss") for n in names if by_name[n] is not None}
+        learnt = [n for n in names if by_name[n] is not None]
+        self.trackers = {} if len(learnt) < 2 else {n: metrics_module.Mean(name=f"{n}_loss") for n in learnt}
         self.by_name = by_name
 
     def unbind(self) -> None:
