@@ -5,6 +5,7 @@ shapes come from `jax.eval_shape`, with the sizes that are None as symbols.
 
 A long file, since tensors, nodes and the inference know each other.
 """
+# long because: symbolic tensors, nodes and inference know each other's insides
 
 import functools
 import inspect

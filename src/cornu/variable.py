@@ -6,6 +6,7 @@ the stored arrays are never touched, so no tracer leaks and no error can damage 
 
 A long file, since scopes and variables know each other, and a variable is all that an array is.
 """
+# long because: scopes, variables and the door to purity know each other's insides
 
 import contextvars
 from typing import Any, Callable, Sequence

@@ -2,6 +2,7 @@
 
 Long because the base holds all that layers share.
 """
+# long because: the one base that all layers share
 
 import functools
 import inspect
