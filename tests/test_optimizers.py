@@ -646,8 +646,11 @@ def test_loss_scaling_config():
     assert optimizer.get_config() == config == optimizers.deserialize(optimizers.serialize(optimizer)).get_config()
     optimizer.learning_rate = 0.5
     assert float(optimizer.inner_optimizer.learning_rate) == 0.5
+    with pytest.warns(UserWarning, match="set to None"):
+        optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(loss_scale_factor=2.0))
+    assert optimizer.inner_optimizer.loss_scale_factor is None
     with pytest.raises(ValueError, match="scales losses already"):
-        optimizers.LossScaleOptimizer(optimizers.SGD(loss_scale_factor=2.0))
+        optimizers.LossScaleOptimizer(optimizer)
     with pytest.raises(ValueError, match="inner optimizer"):
         optimizers.LossScaleOptimizer(optimizers.SGD(), clipnorm=1.0)
 

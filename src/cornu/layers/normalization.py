@@ -213,7 +213,7 @@ class LayerNormalization(_Normalization):
         super().__init__(**told(locals(), "rms_scaling"))
         if not isinstance(axis, (int, list, tuple)) or isinstance(axis, (list, tuple)) and not all(
                 isinstance(a, int) for a in axis):
-            raise TypeError(f"LayerNormalization: argument `axis` must be an integer or several. Received: {axis!r}")
+            raise ValueError(f"LayerNormalization: argument `axis` must be an integer or several. Received: {axis!r}")
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.rms_scaling = rms_scaling
 
@@ -338,7 +338,7 @@ class UnitNormalization(_Wide):
         if isinstance(axis, (list, tuple)):
             axis = list(axis)
         elif not isinstance(axis, int):
-            raise TypeError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
+            raise ValueError(f"UnitNormalization: argument `axis` must be an integer or a list of them. "
                              f"Received: {axis!r}")
         self.axis = axis
 
