@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import pytest
 
 import cornu
@@ -78,6 +79,44 @@ def test_every_name_of_the_private_table_is_there():
         assert module == "*" or private_modules.is_module(module), module
         for name, target in names.items():
             assert private_modules.resolve(target) is not None, name
+
+
+def test_models_that_are_not_here_may_be_named_but_not_called():
+    python("""
+import keras
+from keras import *
+from keras.applications.efficientnet import EfficientNetB0
+models = [keras.applications.ResNet50, applications.xception.Xception, EfficientNetB0]
+for model in models:
+    try:
+        model(weights=None)
+    except NotImplementedError as error:
+        assert f"{model.__name__} is not in cornu" in str(error)
+    else:
+        raise AssertionError(model)
+""")
+
+
+def test_grains_pipelines_are_known_by_their_code():
+    inside = private_modules.find("utils.backend_utils", "in_grain_data_pipeline")
+    of_grain = {"__name__": "grain._src.python", "inside": inside}
+    assert not inside()
+    assert eval("inside()", of_grain) and eval("[f() for f in [lambda: inside()]][0]", of_grain)
+
+
+def test_private_functions_read_and_set_an_arrays_mask():
+    get, put = (private_modules.find("backend", f"{verb}_keras_mask") for verb in ("get", "set"))
+    x = cornu.layers.Masking()(jnp.ones((1, 2, 3)))
+    assert get(x).tolist() == [[True, True]] and get(jnp.ones(2)) is None
+    put(x, jnp.array([[True, False]]))
+    assert get(x).tolist() == [[True, False]]
+
+
+def test_no_distribution_is_set():
+    python("""
+from keras.src.distribution import distribution_lib
+assert distribution_lib.distribution() is None
+""")
 
 
 @without_tensorflow

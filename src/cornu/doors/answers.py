@@ -5,7 +5,7 @@ import importlib.machinery
 import sys
 import types
 
-from cornu.doors import asking, old_paths, private_modules, tensorflow
+from cornu.doors import applications, asking, old_paths, private_modules, tensorflow
 from cornu.doors.keras_module import KERAS
 
 
@@ -56,6 +56,9 @@ def find(path: str):
     if path == "src" or path.startswith("src."):
         below = path[4:]
         return private_modules.PrivateModule(below) if private_modules.is_module(below) else None
+    top, _, below = path.partition(".")
+    if top == "applications":
+        return applications.find(below)
     placed = sys.modules.get(f"keras.{path}")
     return placed if isinstance(placed, old_paths.Moved) else _of_cornu(path)
 

@@ -28,7 +28,9 @@ class KerasModule(types.ModuleType):
     def __getattr__(self, name):
         if name.startswith("__") and name not in ("__all__", "__file__"):
             raise AttributeError(f"module 'keras' has no attribute {name!r}")
-        if name in ("src", "_tf_keras"):
+        if name == "__all__":  # `from keras import *` brings the parts that are only of this name too
+            return [*importlib.import_module("cornu").__all__, "applications"]
+        if name in ("src", "_tf_keras", "applications"):
             return importlib.import_module(f"keras.{name}")
         try:
             return getattr(importlib.import_module("cornu"), name)

@@ -15,6 +15,7 @@ What has no public counterpart belongs into NAMES only where cornu really has th
 NAMES = {
     "*": {
         "keras_export": "cornu.doors.private_helpers.keras_export",
+        "in_grain_data_pipeline": "cornu.doors.private_helpers.in_grain_data_pipeline",
         "any_symbolic_tensors": "cornu.symbolic.any_symbolic",
         "auto_name": "cornu.names.auto_name",
         "to_snake_case": "cornu.names.to_snake_case",
@@ -23,7 +24,15 @@ NAMES = {
         "standardize_data_format": "cornu.config.standardize_data_format",
         "standardize_shape": "cornu.variable.standardize_shape",
         "KerasVariable": "cornu.Variable",
+        "get_keras_mask": "cornu.doors.private_helpers.get_keras_mask",
+        "set_keras_mask": "cornu.doors.private_helpers.set_keras_mask",
         "KerasTensor": "cornu.KerasTensor",
+    },
+    "trainers.data_adapters.data_adapter_utils": {
+        "class_weight_to_sample_weights": "cornu.data.class_weights_for",
+    },
+    "distribution.distribution_lib": {
+        "distribution": "cornu.doors.private_helpers.distribution",
     },
 }
 
@@ -63,7 +72,7 @@ ENGINE = ("core", "image", "linalg", "math", "nn", "numpy", "random", "rnn", "sp
 # Package -> the modules in it.
 MODULES = {
     "":
-        "activations api_export backend callbacks constraints datasets dtype_policies "
+        "activations api_export backend callbacks constraints datasets distribution dtype_policies "
         "initializers layers legacy losses metrics models ops optimizers random regularizers "
         "saving trainers tree utils version",
     "activations": "activations",
@@ -83,6 +92,7 @@ MODULES = {
     "datasets":
         "boston_housing california_housing cifar cifar10 cifar100 fashion_mnist imdb mnist "
         "npz_utils reuters",
+    "distribution": "distribution_lib",
     "dtype_policies": "dtype_policy dtype_policy_map",
     "initializers": "constant_initializers initializer random_initializers",
     "layers":
