@@ -166,6 +166,10 @@ class _HeadAttention(Parted):
 
     def _build_heads(self, query_shape, value_shape, key_shape, heads, key_heads, size, value_size, output):
         key_shape = value_shape if key_shape is None else key_shape
+        shapes = {"query": query_shape, "value": value_shape, "key": key_shape}
+        for name, shape in shapes.items():
+            if not isinstance(shape, (tuple, list)):
+                raise ValueError(f"{called(self)}: the {name} has no shape but {shape!r}. Pass (batch, length, dim).")
         if tuple(key_shape[:-1]) != tuple(value_shape[:-1]):
             raise ValueError(f"{called(self)}: value and key must have the same shape but for the "
                              f"last axis. Received: value {tuple(value_shape)}, key {tuple(key_shape)}")

@@ -25,7 +25,8 @@ class LossScaleOptimizer(Optimizer):
         name: the optimizer's name.
         **kwargs: none; those of `Optimizer` go to the inner optimizer.
 
-    Raises ValueError for an inner optimizer that scales losses itself, and for other arguments.
+    An inner optimizer's own loss_scale_factor is set to None, with a warning. Raises ValueError for another
+    LossScaleOptimizer inside, and for other arguments.
 
     Source: Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740
 
