@@ -227,3 +227,10 @@ def test_float16_layers_read_large_numbers(name):
 def test_integers_round_to_tens_as_numpy_does(dtype):
     x = np.array([0, 5, 14, 15, 25, 26, 95, 100]).astype(dtype)
     assert np.array_equal(keras.ops.round(x, -1), np.round(x, -1)) and keras.ops.round(x, -1).dtype == dtype
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_merging_layers_take_lists_and_tuples(kind):
+    for layer in (L.Add, L.Concatenate, L.Multiply):
+        given = kind([X, X])
+        assert np.array_equal(layer()(given), layer()([X, X]))

@@ -62,7 +62,7 @@ class MonitorCallback(Callback):
         logs = logs or {}
         if self.monitor not in logs:
             raise ValueError(f"{type(self).__name__}: `{self.monitor}` is not in the logs at {where}: {', '.join(logs)}.")
-        return float(np.asarray(logs[self.monitor]))
+        return float(np.asarray(logs[self.monitor]).reshape(()))
 
     def _is_improvement(self, value, reference) -> bool:
         if np.isnan(value):

@@ -19,7 +19,7 @@ class _Merge(Layer):
 
     def build(self, input_shape):
         shapes, owner = input_shape, called(self)
-        if not isinstance(shapes, list) or not all(isinstance(s, tuple) for s in shapes):
+        if not isinstance(shapes, (list, tuple)) or not all(isinstance(s, (list, tuple)) for s in shapes):
             raise ValueError(f"{owner} takes a list of inputs. Received one of shape {shapes}.")
         if len(shapes) < self.least or self.most is not None and len(shapes) > self.most:
             raise ValueError(f"{owner} takes {'exactly' if self.most else 'at least'} {self.least} input"
