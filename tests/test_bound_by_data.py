@@ -234,3 +234,11 @@ def test_merging_layers_take_lists_and_tuples(kind):
     for layer in (L.Add, L.Concatenate, L.Multiply):
         given = kind([X, X])
         assert np.array_equal(layer()(given), layer()([X, X]))
+
+
+@pytest.mark.parametrize("loss", ["crossentropy", {"out": "categorical_crossentropy"}, ["categorical_crossentropy"]], ids=str)
+def test_accuracy_beside_any_form_of_loss(loss):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, L.Dense(3, activation="softmax", name="out")(inputs))
+    model.compile("sgd", loss, metrics=["accuracy"])
+    assert set(model.test_on_batch(X, np.eye(3)[[0, 1, 2, 0, 1, 2, 0, 1]], return_dict=True)) == {"accuracy", "loss"}

@@ -129,7 +129,7 @@ class CompiledLoss:
     def _check(loss) -> None:
         """Names are looked up at once, so that a misspelt one fails in `compile`, not in `fit`."""
         for item in tree.flatten(loss):
-            if item is not None and not (isinstance(item, str) and item in _BY_KIND):
+            if item is not None and not _by_kind(item):
                 losses.get(item)
 
     def bind(self, outputs: Outputs, y=None) -> None:
@@ -138,12 +138,10 @@ class CompiledLoss:
         if self.by_name is not None and set(self.by_name) == set(names):  # JAX sorts the keys of dicts
             return
         one = len(names) == 1
-        given = {names[0]: _alone(self.loss)} if one and not isinstance(self.loss, dict) else outputs.split(self.loss, "loss")
-        told = {n: _alone(given.get(n)) for n in names}
+        told = _losses_told(self.loss, outputs)
         targets = {}
-        if any(isinstance(loss, str) and loss in _BY_KIND for loss in told.values()):
-            learnt = [n for n in names if told[n] is not None]
-            targets = outputs.split_data(y, "y", only=learnt[0] if len(learnt) == 1 else None)
+        if any(map(_by_kind, told.values())):
+            targets = outputs.split_data(y, "y", only=_only_learnt(told))
         by_name = {n: _one_loss(told[n], n, targets.get(n), outputs.by_name[n]) for n in names}
         weights = self.loss_weights
         weights = {} if weights is None else outputs.split(_alone(weights) if one else weights, "loss_weights")
@@ -162,8 +160,7 @@ class CompiledLoss:
 
     def only_output(self) -> str | None:
         """The output that has a loss, where it is one alone."""
-        learnt = [name for name, loss in (self.by_name or {}).items() if loss is not None]
-        return learnt[0] if len(learnt) == 1 else None
+        return _only_learnt(self.by_name or {})
 
     def __call__(self, y, y_pred, sample_weight, output_names=None):
         found = Outputs(y_pred, output_names)
@@ -203,8 +200,26 @@ def _value(loss, y, y_pred, weight):
 _BY_KIND = ("crossentropy", "ce")  # the names of the cross-entropy that targets and outputs ask for
 
 
+def _by_kind(loss) -> bool:
+    return isinstance(loss, str) and loss in _BY_KIND
+
+
+def _losses_told(loss, outputs: Outputs) -> dict:
+    """What `compile` was told of each output's loss; None where it has none."""
+    if len(outputs.names) == 1 and not isinstance(loss, dict):
+        return {outputs.names[0]: _alone(loss)}
+    given = outputs.split(loss, "loss")
+    return {name: _alone(given.get(name)) for name in outputs.names}
+
+
+def _only_learnt(loss_of: dict) -> str | None:
+    """The output that has a loss, where it is one alone."""
+    learnt = [name for name, loss in loss_of.items() if loss is not None]
+    return learnt[0] if len(learnt) == 1 else None
+
+
 def _one_loss(loss, name: str, y, y_pred):
-    if isinstance(loss, str) and loss in _BY_KIND:
+    if _by_kind(loss):
         kind = target_kind(None if y is None else shape_of(y), shape_of(y_pred))
         loss = f"{kind}_crossentropy" if kind != "sparse" else "sparse_categorical_crossentropy"
     if isinstance(loss, (list, tuple)):
@@ -240,14 +255,14 @@ class CompiledMetrics:
         if self.made is not None and set(self.names) == set(found.names):
             return
         names, targets, made = found.names, found.split_data(y, "y", only=only) if self._any() else {}, []
-        loss_of = found.split(self.loss, "loss") if len(names) > 1 else {names[0]: _alone(self.loss)}
+        loss_of = {n: None if _by_kind(loss) else loss for n, loss in _losses_told(self.loss, found).items()}
         for kind, spec in self.specs.items():
             for name, items in self._per_output(spec, kind, found).items():
                 for item in tree.flatten(items):
                     if item is None:
                         continue
                     shapes = [None if v is None else shape_of(v) for v in (targets.get(name), found.by_name[name])]
-                    metric = resolve_metric(item, *shapes, _alone(loss_of.get(name)))
+                    metric = resolve_metric(item, *shapes, loss_of.get(name))
                     made.append((name, kind == "weighted_metrics", metric))
         self.names = names
         self.made = self._with_keys(made)
