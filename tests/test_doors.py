@@ -112,10 +112,23 @@ def test_private_functions_read_and_set_an_arrays_mask():
     assert get(x).tolist() == [[True, False]]
 
 
-def test_no_distribution_is_set():
+def test_no_distribution_is_set_and_none_can_be():
     python("""
+import keras, jax
+from keras import distribution
 from keras.src.distribution import distribution_lib
-assert distribution_lib.distribution() is None
+assert distribution_lib.distribution() is None and distribution.set_distribution(None) is None
+assert distribution.list_devices() == [f"cpu:{d.id}" for d in jax.devices()]
+assert distribution.get_device_count("CPU") == len(jax.devices("cpu"))
+assert not isinstance(None, keras.distribution.DeviceMesh)
+for refused in (lambda: keras.distribution.DeviceMesh((1,), ["batch"]), distribution.initialize,
+                distribution_lib.DataParallel, lambda: distribution.set_distribution("all")):
+    try:
+        refused()
+    except NotImplementedError as error:
+        assert "is not in cornu" in str(error), error
+    else:
+        raise AssertionError(refused)
 """)
 
 

@@ -6,78 +6,91 @@ makes the environment (if it is not there), runs the client's own tests of the c
 Keras with JAX and once under cornu, and prints for both how many passed, failed and did not run,
 then the cases that pass under Keras and not under cornu. Without a checkout it runs the short
 programs of `programs.py` instead. `--select` replaces the selection, `-k` narrows it.
+
+The exit code is 0 where all that passes under Keras passes under cornu, 1 where something does not,
+and 2 where nothing can be compared: a wrong argument, or nothing that passes under Keras.
 """
 
 import argparse
+import collections
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import venv
-import xml.etree.ElementTree as ElementTree
 
+from packages import CLIENTS, COMMON
 from programs import PROGRAMS
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMON = ["-e", str(ROOT), "keras==3.15.1", "pytest", "absl-py", "tensorflow-cpu"]
-
-# Client -> what is installed for it, and the tests of its repository that are run.
-CLIENTS = {
-    "scikeras": (["scikeras", "scikit-learn"], ["tests"]),
-    "keras-tuner": (["keras-tuner", "scikit-learn", "scipy", "pandas", "six"], ["keras_tuner"]),
-    "keras-hub": (["keras-hub"], ["keras_hub/src/layers"]),
-}
+HERE = pathlib.Path(__file__).resolve().parent
 SIDES = ("Keras", "cornu")
+KINDS = ("passed", "failed", "not run")
 
 
-def environment(folder, packages):
-    """The Python of an environment with these packages, made where there is none."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *COMMON, *packages], check=True)
-    return str(python)
+class Unusable(Exception):
+    """Nothing can be compared; the text says why."""
 
 
-def start(python, side, arguments, cwd, timeout):
+def environment(folder, client):
+    """The Python of an environment with what the client needs; it is filled where it is not yet."""
+    builder = venv.EnvBuilder(with_pip=True)
+    python = builder.ensure_directories(folder).env_exe
+    filled = folder / f"has-{client}.txt"  # written last: what broke off half-way is done again
+    if filled.exists():
+        return python
+    if not os.path.exists(python):
+        builder.create(folder)
+    packages, alone = CLIENTS[client].packages, CLIENTS[client].alone
+    # What the client depends on stands in `packages`, where its own list asks for too much.
+    for asked in ([*COMMON, *packages], ["--no-deps", *alone] if alone else []):
+        if asked and subprocess.run([python, "-m", "pip", "install", "-q", *asked]).returncode:
+            raise Unusable(f"pip can't install {' '.join(asked)} into {folder}: see its words above.")
+    filled.write_text("\n".join([*packages, *alone]) + "\n")
+    return python
+
+
+def start(python, side, arguments, cwd, timeout, **variables):
     """Run Python on one of the two sides; its output, or a line that says that time was up."""
-    variables = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    variables.pop("PYTHONPATH", None)
-    under = [python] if side == "Keras" else [str(pathlib.Path(python).with_name("cornu")), "run"]
+    variables = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3",
+                 "WANDB_MODE": "offline", "PYTHONPATH": str(HERE), **variables}
+    under = [python] if side == "Keras" else [os.path.join(os.path.dirname(python), "cornu"), "run"]
     command = [*under, *arguments]
     try:
         return subprocess.run(command, cwd=cwd, env=variables, timeout=timeout, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, f"not finished within {timeout} seconds")
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode(errors="replace")
+        return subprocess.CompletedProcess(
+            command, 1, f"{said}\nnot finished within {timeout:g} seconds")
 
 
-def read(report):
-    """Case -> "passed", "failed" or "not run", from pytest's JUnit file."""
-    found = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        kinds = {child.tag for child in case}
-        failed = kinds & {"failure", "error"}
-        result = "failed" if failed else "not run" if "skipped" in kinds else "passed"
-        found[f"{case.get('classname')}::{case.get('name')}"] = result
-    return found
-
-
-def of_checkout(python, side, checkout, selection, options):
-    """The results of the client's own tests."""
+def of_checkout(python, side, selection, options):
+    """The results of the client's own tests: case -> a kind, or "not collected" for a file."""
     with tempfile.TemporaryDirectory() as folder:
-        report = pathlib.Path(folder) / "report.xml"
-        done = start(python, side, ["-m", "pytest", "-q", "--tb=short",
-                                    "--continue-on-collection-errors", f"--junitxml={report}",
+        record = pathlib.Path(folder) / "record.txt"
+        done = start(python, side, ["-m", "pytest", "-p", "record", "-p", "no:cacheprovider", "-q",
+                                    "--tb=short", "--continue-on-collection-errors",
                                     *(["-k", options.k] if options.k else []), *selection],
-                     checkout, options.timeout)
+                     options.checkout, options.timeout, CLIENT_RECORD=str(record))
         if options.log:
             options.log.with_suffix(f".{side}.txt").write_text(done.stdout)
-        if not report.exists():
-            print(f"{side}: pytest gave no report:\n{done.stdout[-3000:]}")
-            return {}
-        return read(report)
+        lines = record.read_text().splitlines() if record.exists() else []
+    if not lines:
+        print(f"{side}: pytest ran no case:\n{done.stdout[-3000:]}")
+    elif done.stdout.endswith(" seconds"):
+        print(f"{side}: {done.stdout.splitlines()[-1]}; what it had not come to is not run")
+    return keep_worst(json.loads(line) for line in lines)
+
+
+def keep_worst(events):
+    """Case -> its result, of lines in their order: what failed once stays failed."""
+    found = {}
+    for case, result in events:
+        if found.get(case) != "failed":
+            found[case] = result
+    return found
 
 
 def of_programs(python, side, client, options):
@@ -90,8 +103,29 @@ def of_programs(python, side, client, options):
             done = start(python, side, [str(path)], folder, options.timeout)
         found[name] = "failed" if done.returncode else "passed"
         if done.returncode:
-            print(f"{side}, {name}:\n{done.stdout[-1000:]}")
+            print(f"{side}, {name}:\n{done.stdout[-2000:]}")
     return found
+
+
+def compare(client, results):
+    """Print what both sides have; returns the exit code.
+
+    A case that only one side knows (its file can't be imported on the other) is not run there.
+    """
+    cases = {case for found in results.values() for case, result in found.items()
+             if result in KINDS}
+    for side in SIDES:
+        kinds = collections.Counter(results[side].get(case, "not run") for case in cases)
+        print(f"{client} under {side}:", ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS))
+        for file in sorted(set(results[side]) - cases):
+            print(f"  not collected: {file}")
+    passed = {case for case, result in results["Keras"].items() if result == "passed"}
+    if not passed:
+        print("Nothing passes under Keras: nothing is compared.")
+        return 2
+    lost = sorted(case for case in passed if results["cornu"].get(case) != "passed")
+    print(f"pass under Keras and not under cornu: {len(lost)}", *lost, sep="\n  ")
+    return int(bool(lost))
 
 
 def arguments():
@@ -103,27 +137,36 @@ def arguments():
     parser.add_argument("-k", help="pytest's expression for the cases")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds for each run")
     parser.add_argument("--log", type=pathlib.Path, help="where pytest's output is kept")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.checkout is None:
+        if options.select or options.k or options.log:
+            parser.error("--select, -k and --log are about the tests of a --checkout")
+        return options
+    if not options.checkout.is_dir():
+        parser.error(f"--checkout {options.checkout} is no folder")
+    options.select = options.select or CLIENTS[options.client].tests
+    if not options.select:
+        parser.error(f"--client {options.client} has no selection of tests: give --select")
+    for chosen in options.select:
+        if not (options.checkout / chosen.partition("::")[0]).exists():
+            parser.error(f"--select {chosen}: {options.checkout} has no such file or folder")
+    return options
 
 
 def main():
     options = arguments()
-    packages, selection = CLIENTS[options.client]
-    python = environment(options.env.absolute(), packages)
+    try:
+        python = environment(options.env.absolute(), options.client)
+    except Unusable as error:
+        print(error)
+        return 2
     results = {}
     for side in SIDES:
         if options.checkout:
-            results[side] = of_checkout(python, side, options.checkout,
-                                        options.select or selection, options)
+            results[side] = of_checkout(python, side, options.select, options)
         else:
             results[side] = of_programs(python, side, options.client, options)
-        counts = [f"{list(results[side].values()).count(kind)} {kind}"
-                  for kind in ("passed", "failed", "not run")]
-        print(f"{options.client} under {side}: {', '.join(counts)}", flush=True)
-    lost = [case for case, result in results["Keras"].items()
-            if result == "passed" and results["cornu"].get(case) != "passed"]
-    print(f"pass under Keras and not under cornu: {len(lost)}", *sorted(lost), sep="\n  ")
-    return bool(lost) or not any("passed" in found.values() for found in results.values())
+    return compare(options.client, results)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ def find(path: str):
     top, _, below = path.partition(".")
     if top == "applications":
         return applications.find(below)
+    if path == "distribution":
+        return importlib.import_module("cornu.doors.distribution")
     placed = sys.modules.get(f"keras.{path}")
     return placed if isinstance(placed, old_paths.Moved) else _of_cornu(path)
 

@@ -6,6 +6,8 @@ import types
 
 from cornu.doors.finder import KERAS_VERSION
 
+_ONLY_HERE = ("applications", "distribution")  # packages name them; most of it says it is not here
+
 
 class KerasModule(types.ModuleType):
     """`keras`, whose names are looked up in cornu when they are asked for."""
@@ -29,8 +31,8 @@ class KerasModule(types.ModuleType):
         if name.startswith("__") and name not in ("__all__", "__file__"):
             raise AttributeError(f"module 'keras' has no attribute {name!r}")
         if name == "__all__":  # `from keras import *` brings the parts that are only of this name too
-            return [*importlib.import_module("cornu").__all__, "applications"]
-        if name in ("src", "_tf_keras", "applications"):
+            return [*importlib.import_module("cornu").__all__, *_ONLY_HERE]
+        if name in ("src", "_tf_keras", *_ONLY_HERE):
             return importlib.import_module(f"keras.{name}")
         try:
             return getattr(importlib.import_module("cornu"), name)

@@ -27,7 +27,3 @@ def get_keras_mask(x):
 def set_keras_mask(x, mask) -> None:
     """Leave a mask on an array, for the layers that it is given to."""
     x._keras_mask = mask
-
-
-def distribution() -> None:
-    """The distribution that is set: none, as cornu has no `keras.distribution`."""

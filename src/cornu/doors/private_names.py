@@ -31,9 +31,6 @@ NAMES = {
     "trainers.data_adapters.data_adapter_utils": {
         "class_weight_to_sample_weights": "cornu.data.class_weights_for",
     },
-    "distribution.distribution_lib": {
-        "distribution": "cornu.doors.private_helpers.distribution",
-    },
 }
 
 # Where the names of a module and of those below it are looked up first.
@@ -46,6 +43,7 @@ PLACES = {
     "backend.jax.numpy": ["cornu.ops.numpy", "cornu.ops"],
     "backend.jax.random": ["cornu.random"],
     "backend.config": ["cornu.config"],
+    "distribution": ["cornu.doors.distribution"],
     "legacy.backend": ["cornu.backend"],
     "legacy.layers": ["cornu.layers"],
     "legacy.losses": ["cornu.losses"],
