@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def command(*args):
-    return [sys.executable, "-m", "cornu.cli", *map(str, args)]
+    return [sys.executable, "-m", "cornu", *map(str, args)]
 
 
 def cornu(*args, cwd=None, **env):
