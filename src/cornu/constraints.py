@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from cornu import check, config, registry
-from cornu.ops.kit import inexact, integers
+from cornu.ops.kit import inexact, integers, wide
 from cornu.registry import Configurable
 
 
@@ -17,7 +17,7 @@ class Constraint(Configurable):
 
 
 def _norms(w, axis):
-    return jnp.sqrt(jnp.sum(jnp.square(w), axis=integers(axis), keepdims=True))
+    return jnp.sqrt(jnp.sum(jnp.square(wide(w)), axis=integers(axis), keepdims=True)).astype(w.dtype)
 
 
 class MaxNorm(Constraint):

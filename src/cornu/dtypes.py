@@ -2,13 +2,15 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jax import dtypes as jax_dtypes
 
 from cornu import check, config
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "uint4")
 ALLOWED = (*FLOATS, *INTS, "bool", "complex64", "complex128", "string")
-_NAMES = {"int": "int32"}  # as Keras takes it
+_NAMES = {"int": "int32",  # as Keras takes it
+          "float128": "float64", "float96": "float64", "complex256": "complex128"}  # longdouble
 _PYTHON = {bool: "bool", int: "int32", float: None, complex: "complex64", str: "string"}
 
 
@@ -24,10 +26,9 @@ def standardize(dtype) -> str:
         return config.floatx()
     if isinstance(dtype, type) and dtype in _PYTHON:
         return _PYTHON[dtype]
-    if type(dtype) is str and dtype in _NAMES:
-        return _NAMES[dtype]
     name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
     name = "string" if name.startswith("str") else name.rsplit(".", 1)[-1]  # torch.float32, np.str_
+    name = _NAMES.get(name, name)
     if name not in _ALLOWED:
         raise check.unknown("dtype", dtype, ALLOWED)
     return name
@@ -56,6 +57,84 @@ def result_type(*dtypes) -> str:
         return standardize(jnp.result_type(*values).name if any(isinstance(v, (float, complex)) for v in values)
                            else type(values[0]))
     return jnp.result_type(*values).name
+
+
+# Arrays from elsewhere ---------------------------------------------------------------------------
+
+
+def native(array: np.ndarray, what: str = "The array") -> np.ndarray:
+    """The array in a dtype that JAX knows: this machine's byte order, floats of at most 64 bits.
+
+    Args:
+        array: a NumPy array, as files of other formats (FITS, IDX, netCDF) give it.
+        what: its name, for messages.
+
+    Raises ValueError for dates, records and Python objects, with what to do.
+    """
+    dtype = array.dtype
+    if dtype.kind in "fc" and dtype.itemsize > (8 if dtype.kind == "f" else 16):
+        return array.astype("float64" if dtype.kind == "f" else "complex128")  # longdouble
+    if not dtype.isnative and dtype.kind in "iufc":
+        return array.astype(dtype.newbyteorder("="))
+    if dtype.kind in "mM":
+        text = "x / np.timedelta64(1, 'D')" if dtype.kind == "m" \
+            else "(x - np.datetime64('2000-01-01')) / np.timedelta64(1, 'D')"
+        raise ValueError(f"{what} holds {'spans of time' if dtype.kind == 'm' else 'dates'} ({dtype}), "
+                         f"not numbers. Make it numbers first, such as days: {text}")
+    if dtype.names is not None:
+        names = ", ".join(map(repr, dtype.names[:6]))
+        raise ValueError(f"{what} holds records with the fields {names}. Pass the fields by name, as "
+                         "{name: x[name]}, or side by side: np.stack([x[n] for n in x.dtype.names], axis=-1)")
+    if dtype.kind == "O":
+        return _numbers_in(array, what)
+    return array
+
+
+def _numbers_in(array, what: str) -> np.ndarray:
+    """Python numbers as an array of numbers."""
+    try:
+        found = np.array(array.tolist())
+    except (TypeError, ValueError, OverflowError):
+        found = array
+    if found.dtype.kind not in "biufc":
+        first = array.reshape(-1)[:1].tolist()
+        kind = type(first[0]).__name__ if first else "nothing"
+        raise ValueError(f"{what} is an array of Python objects ({kind}, ...), which has no numeric dtype. "
+                         "Convert it to numbers (or to strings, for text) first.")
+    return found
+
+
+def narrow(array: np.ndarray, what: str = "The array") -> np.ndarray:
+    """The array in 32 bits where it has 64, as JAX computes; OverflowError where an integer does not fit."""
+    dtype = jax_dtypes.canonicalize_dtype(array.dtype)
+    if dtype == array.dtype:
+        return array
+    if dtype.kind in "iu" and array.size:
+        limits, low, high = np.iinfo(dtype), array.min(), array.max()
+        if low < limits.min or high > limits.max:
+            found = high if high > limits.max else low
+            raise OverflowError(
+                f"{what} holds {found}, which does not fit into 32 bits, in which JAX computes integers.\n"
+                "Where nearest values do, make it floats: x.astype('float32'). Where they are names of things, "
+                "number these: np.unique(x, return_inverse=True)[1], or an IntegerLookup layer.")
+    return array.astype(dtype)
+
+
+def refuse_complex(x, dtype) -> None:
+    """Raise ValueError where complex numbers would lose their imaginary parts without a word."""
+    if x.dtype.kind == "c" and dtype is not None and "complex" not in dtype and dtype != "bool":
+        raise ValueError(f"Complex numbers ({x.dtype}) were given where {dtype} is needed. Pass their parts, "
+                         "np.stack([x.real, x.imag], axis=-1), or their size, abs(x).")
+
+
+def to_jax(x, dtype=None):
+    """A number, list or array as a JAX array of the dtype, or of its own made 32 bits wide."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        x = native(np.asarray(x))
+        refuse_complex(x, dtype)
+        if x.dtype.itemsize == 8 and x.dtype.kind in "iu":
+            x = x.astype(dtype) if dtype is not None and dtype in FLOATS else narrow(x)
+    return jnp.asarray(x, dtype)
 
 
 class DTypePolicy:
@@ -96,7 +175,7 @@ class DTypePolicy:
     def convert_input(self, x, autocast: bool, dtype):
         """Cast a float array to the dtype where autocasting is on; NumPy arrays become JAX's."""
         if isinstance(x, (float, int, np.ndarray, np.generic)):
-            x = jnp.asarray(x)
+            x = to_jax(x)
         if autocast and x.dtype != dtype and is_float(x.dtype):
             return x.astype(dtype)
         return x

@@ -275,6 +275,8 @@ class Variable:
                 value = initializer(shape, dtype=dtypes.standardize(dtype))
             else:
                 value = initializer.value if isinstance(initializer, Variable) else initializer
+                if isinstance(value, np.ndarray):
+                    value = dtypes.native(value)
                 dtype = _default_dtype(value) if dtype is None else dtype
             value = own_array(value, dtypes.standardize(dtype), copy=value is initializer)
             if shape is not None and tuple(value.shape) != standardize_shape(shape):
@@ -503,6 +505,8 @@ def standardize_shape(shape) -> tuple:
 def own_array(value, dtype, copy: bool = False):
     """The value as an array of the dtype, in a buffer of its own: a variable's buffer may be donated."""
     if isinstance(value, (np.ndarray, np.generic, int, float, bool)):  # no compilation, unlike jnp.asarray
+        if isinstance(value, np.ndarray) and value.dtype.kind in "mMVO":
+            value = dtypes.native(value)
         return jax.device_put(np.array(value, dtype=dtype))
     found = jnp.asarray(value, dtype=dtype)
     return jnp.array(found, copy=True) if copy and found is value else found

@@ -5,7 +5,7 @@ import math
 import jax
 import numpy as np
 
-from cornu import check, config, tree
+from cornu import check, config, dtypes, tree
 from cornu.data.sparse_rows import SparseRows, from_jax, from_scipy, rounded
 
 
@@ -94,6 +94,8 @@ def as_array(value, what: str, sparse: bool = False, batch: bool = False):
     kind = value.dtype.kind if isinstance(value.dtype, np.dtype) else "f"
     if kind == "O":
         value = _from_objects(value, what)
+    elif isinstance(value, np.ndarray) and not (isinstance(value, np.memmap) and kind in "iufc"):
+        value = dtypes.native(value, what)
     if isinstance(value, np.memmap) or not (isinstance(value, (np.ndarray, Rows)) or hasattr(value, "__jax_array__")
                                             or hasattr(value, "addressable_shards")):
         value = Rows(value, value.dtype)
@@ -189,7 +191,7 @@ def join(batches: list, room: int):
         size = len(parts[0])
         memory = aligned((room * size, *parts[0].shape[1:]), jax.dtypes.canonicalize_dtype(parts[0].dtype))
         for place, part in enumerate(parts):
-            memory[place * size:(place + 1) * size] = part
+            memory[place * size:(place + 1) * size] = dtypes.narrow(part, "A batch") if isinstance(part, np.ndarray) else part
         return memory
 
     return jax.tree.map(side_by_side, *batches)

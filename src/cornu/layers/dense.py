@@ -147,7 +147,7 @@ class Embedding(Parted):
         self.embeddings = self._weight((self.input_dim, self.output_dim), "embeddings")
 
     def _cast(self, value):  # tokens must not be rounded to 16 bits; `call` makes them integers
-        return value if value is None or isinstance(value, (bool, str)) else jnp.asarray(value)
+        return value if value is None or isinstance(value, (bool, str)) else dtypes.to_jax(value)
 
     def compute_mask(self, inputs, mask=None):
         return inputs != 0 if self.mask_zero else None

@@ -47,6 +47,11 @@ def _wrap_build(build):
     return wrapper
 
 
+def _holds_numbers(array) -> bool:
+    """Whether an array of Python objects holds numbers, as frames of mixed columns give it."""
+    return array.size > 0 and isinstance(array.reshape(-1)[0], (int, float, complex, np.number))
+
+
 class Layer(Holder, Operation):
     """A layer has weights, made in `build`, and a computation, `call`.
 
@@ -332,9 +337,9 @@ class Layer(Holder, Operation):
         if isinstance(value, (list, tuple, dict)):
             return tree.map_items(self._cast, value)
         if isinstance(value, np.ndarray):
-            if value.dtype.kind in "OSUT":
+            if value.dtype.kind in "SUT" or value.dtype.kind == "O" and not _holds_numbers(value):
                 return value
-            value = jnp.asarray(value)
+            value = dtypes.to_jax(value)
         elif isinstance(value, Variable):
             value = value.value
         if self.autocast and isinstance(value, jax.Array) and value.dtype != self._compute_dtype \

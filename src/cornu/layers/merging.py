@@ -9,6 +9,7 @@ from cornu import ops
 from cornu import sparse
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
+from cornu.ops.kit import unit
 
 
 class _Merge(Layer):
@@ -279,7 +280,7 @@ class Dot(_Merge):
 
     @staticmethod
     def _unit(x, axis):
-        return x * lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), 1e-12))
+        return unit(x, axis, 1e-6)
 
     def compute_mask(self, inputs, mask=None):
         """None: the steps are summed or paired."""

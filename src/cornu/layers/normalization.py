@@ -14,6 +14,7 @@ from cornu.layers.core import Wrapper
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
 from cornu.lowering import affine, group_norm, moments, row_norm, special
+from cornu.ops.kit import unit
 
 
 class _Wide(Layer):
@@ -344,9 +345,7 @@ class UnitNormalization(_Wide):
 
     def call(self, inputs):
         axes = tuple(self.axis) if isinstance(self.axis, list) else self.axis
-        x = _wide(inputs)
-        square = jnp.sum(jnp.square(x), axes, keepdims=True)
-        return self._narrow(x * jax.lax.rsqrt(jnp.maximum(square, 1e-12**2)), inputs)
+        return self._narrow(unit(_wide(inputs), axes, 1e-12), inputs)
 
 
 class SpectralNormalization(Wrapper):

@@ -57,6 +57,7 @@ def pair(y_true, y_pred, name: str) -> tuple:
     if y_true is None or y_pred is None:
         raise ValueError(f"{name} compares `y_pred` with `y_true`, but one of them is None. Pass both.")
     y_pred = inexact(y_pred)
+    dtypes.refuse_complex(y_pred, dtypes.config.floatx())
     given = tensor(y_true, y_pred.dtype)
     y_true, y_pred = same_rank(given, y_pred)
     if y_true.shape != y_pred.shape:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from cornu import check
 from cornu.config import epsilon
 from cornu.losses.base import LossFunctionWrapper, pair, public
+from cornu.ops.kit import unit, wide
 
 
 @public
@@ -94,12 +95,8 @@ def log_cosh(y_true, y_pred):
 def cosine(y_true, y_pred, axis=-1):
     """The cosine of the angle between targets and predictions along an axis."""
     y_true, y_pred = pair(y_true, y_pred, "cosine_similarity")
-    return jnp.sum(unit(y_true, axis) * unit(y_pred, axis), axis=axis)
-
-
-def unit(x, axis):
-    """x / |x|, where |x| is at least epsilon; 0 for 0, with a gradient of 0."""
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=axis, keepdims=True), epsilon() ** 2))
+    product = wide(unit(y_true, axis, epsilon())) * wide(unit(y_pred, axis, epsilon()))
+    return jnp.sum(product, axis=axis).astype(y_pred.dtype)
 
 
 @public

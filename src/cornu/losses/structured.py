@@ -34,12 +34,12 @@ def dice(y_true, y_pred, axis=None):
 
 @public
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
-    """1 - (TP + epsilon) / (TP + alpha FN + beta FP + epsilon), with soft counts such as TP = sum(y_true y_pred).
+    """1 - (TP + epsilon) / (TP + alpha FP + beta FN + epsilon), with soft counts such as TP = sum(y_true y_pred).
 
     Args:
         y_true, y_pred, axis: as for `dice`.
-        alpha: the weight of false negatives.
-        beta: the weight of false positives.
+        alpha: the weight of false positives.
+        beta: the weight of false negatives.
 
     Raises ValueError where the shapes differ. Source: Salehi et al., Tversky loss for image segmentation, 2017.
 
@@ -49,7 +49,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     y_true, y_pred = pair(y_true, y_pred, "tversky")
     hits, false_positives, false_negatives = (
         jnp.sum(x, axis=_axes(axis)) for x in (y_true * y_pred, (1 - y_true) * y_pred, y_true * (1 - y_pred)))
-    return 1 - (hits + epsilon()) / (hits + alpha * false_negatives + beta * false_positives + epsilon())
+    return 1 - (hits + epsilon()) / (hits + alpha * false_positives + beta * false_negatives + epsilon())
 
 
 @public
@@ -135,7 +135,7 @@ class Tversky(LossFunctionWrapper):
     """An overlap that weighs false positives and false negatives apart: see `tversky`.
 
     Args:
-        alpha, beta: the weights of false negatives and of false positives.
+        alpha, beta: the weights of false positives and of false negatives.
         reduction, name, dtype: as for `Loss`.
         axis: the axes to sum over; None: all.
 

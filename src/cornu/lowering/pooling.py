@@ -197,7 +197,7 @@ def _share(geo, x, first):
     for axis, (size, k, s, pads) in enumerate(zip(geo.space, geo.window, geo.strides, geo.pads), first):
         line = 1 / _counts(size, k, s, pads).astype(np.float64)
         share = share * line.reshape([-1 if n == axis else 1 for n in range(x.ndim)])
-    share = share.reshape(-1)[0] if share.min() == share.max() else share
+    share = share.reshape(-1)[0] if share.size and share.min() == share.max() else share
     return jnp.asarray(share, x.dtype)
 
 

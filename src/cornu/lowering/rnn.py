@@ -115,7 +115,7 @@ def _seen(kept, scales):
 
 
 def _blocks(part, gates):
-    return part.reshape(*part.shape[:-1], gates, -1)
+    return part.reshape(*part.shape[:-1], gates, part.shape[-1] // gates)
 
 
 def _gates(parts, gates) -> list:

@@ -226,6 +226,10 @@ class Model(Trainer, Layer):
         if self.autocast and value.dtype == self.compute_dtype and dtypes.is_float(x.dtype) \
                 and value.dtype.itemsize <= jnp.dtype(x.dtype).itemsize:
             return value
+        if value.dtype.kind == "c" and "complex" not in x.dtype:
+            raise ValueError(f"Input {x.call.operation.name!r} of model {self.name!r} takes {x.dtype}, but was given complex "
+                             f"numbers ({value.dtype}). Pass their parts, np.stack([x.real, x.imag], axis=-1), or make it "
+                             f"Input(..., dtype='complex64').")
         return value.astype(jax.dtypes.canonicalize_dtype(x.dtype))
 
     # looking at it ---------------------------------------------------------------------------------------------

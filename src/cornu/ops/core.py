@@ -67,7 +67,16 @@ def cast(x, dtype):
     >>> cast([1.5, 2.0], "int32")
     Array([1, 2], dtype=int32)
     """
-    return tensor(x).astype(dtypes.standardize(dtype))
+    dtype = dtypes.standardize(dtype)
+    if isinstance(x, (int, list, tuple, np.ndarray)):
+        found = np.asarray(x) if not isinstance(x, (list, tuple)) or _integers_alone(x) else None
+        if found is not None and found.dtype.kind in "iu":  # directly: not by way of 32 bits, which wrap
+            return tensor(found if dtype in dtypes.FLOATS else found.astype(dtype), dtype)
+    return tensor(x).astype(dtype)
+
+
+def _integers_alone(x) -> bool:
+    return all(_integers_alone(i) if isinstance(i, (list, tuple)) else type(i) is int for i in x)
 
 
 @op

@@ -21,8 +21,10 @@ def tensor(x: Any, dtype=None):
     """Any argument as a JAX array: numbers, lists, NumPy arrays, Variables, sparse arrays."""
     if dtype is not None:
         dtype = dtypes.standardize(dtype)
-    if isinstance(x, jax.Array) and (dtype is None or x.dtype == dtype):
-        return x
+    if isinstance(x, jax.Array):
+        if dtype is None or x.dtype == dtype:
+            return x
+        dtypes.refuse_complex(x, dtype)
     if isinstance(x, Variable):
         x = x.value
     elif hasattr(x, "todense"):
@@ -30,7 +32,7 @@ def tensor(x: Any, dtype=None):
     elif isinstance(x, (list, tuple)):
         x = _plain(x)
     try:
-        return jnp.asarray(x, dtype)
+        return dtypes.to_jax(x, dtype)
     except (TypeError, ValueError):
         _refuse_text(x)
         raise
@@ -38,6 +40,8 @@ def tensor(x: Any, dtype=None):
 
 def _refuse_text(x) -> None:
     """Raise ValueError where the reason why there is no array is that the values are text."""
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "OSUT":
+        return
     found = np.asarray(x, "O").reshape(-1)
     if any(isinstance(value, (str, bytes)) for value in found[:1]):
         raise ValueError(f"Text such as {found[0]!r} was given where numbers are needed.\nClasses by name become numbers "
@@ -57,8 +61,28 @@ def operand(x: Any):
 
 def inexact(x: Any):
     """The argument as an array of floats (or complex numbers): integers become floatx."""
-    x = tensor(x)
+    whole = isinstance(x, np.ndarray) and x.dtype.kind in "iu"  # directly: not by way of 32 bits
+    x = tensor(x, dtypes.config.floatx() if whole else None)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(dtypes.config.floatx())
+
+
+def wide(x: Any):
+    """The argument as floats of at least 32 bits: sums of squares, and 1 - epsilon, are not for 16."""
+    x = inexact(x)
+    return x.astype("float32") if x.dtype.itemsize < 4 else x
+
+
+def unit(x, axis, epsilon, order=2):
+    """x / max(|x|, epsilon) in x's dtype; a zero vector stays one and has a gradient of 0, not of 1 / epsilon."""
+    large = wide(x)
+    if order == 2:
+        square = jnp.sum(jnp.square(large), axis, keepdims=True)
+        inverse = jnp.where(square == 0, 0, jax.lax.rsqrt(jnp.maximum(square, epsilon**2)))
+        return (large * inverse).astype(x.dtype)
+    powers = jnp.where(large == 0, 0, jnp.where(large == 0, 1, jnp.abs(large)) ** order)
+    powers = jnp.sum(powers, axis, keepdims=True)
+    norm = jnp.where(powers == 0, 1, powers) ** (1.0 / order)
+    return jnp.where(powers == 0, 0, large / jnp.maximum(norm, epsilon)).astype(x.dtype)
 
 
 def known(name: str, x: Any, instead: str):

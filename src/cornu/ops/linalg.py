@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check
-from cornu.ops.kit import inexact, integers, public, tensor
+from cornu.ops.kit import inexact, integers, public, tensor, wide
 from cornu.symbolic import op
 
 
@@ -178,7 +178,15 @@ def norm(x, ord=None, axis=None, keepdims=False):
         axis: one axis for vectors, two for matrices; None for all of x.
         keepdims: keep the reduced axes with size 1.
     """
-    return jnp.linalg.norm(inexact(x), ord=ord, axis=integers(axis), keepdims=keepdims)
+    x, axis = inexact(x), integers(axis)
+    large = wide(x)
+    vectors = isinstance(axis, int) or axis is not None and len(axis) == 1 or axis is None and x.ndim == 1
+    if ord is None or ord == 2 and vectors:  # this form has a gradient at 0, which is 0
+        square = jnp.sum(jnp.square(jnp.abs(large)), axis, keepdims=keepdims)
+        found = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    else:
+        found = jnp.linalg.norm(large, ord=ord, axis=axis, keepdims=keepdims)
+    return found.astype(jnp.finfo(x.dtype).dtype)
 
 
 @op

@@ -97,6 +97,7 @@ def threshold(x, threshold, default_value):
 def sparsemax(x, axis=-1):
     """The nearest point of the probability simplex, with exact zeros (Martins and Astudillo 2016)."""
     x = jnp.moveaxis(inexact(x), axis, -1)
+    x = x - jax.lax.stop_gradient(jnp.max(x, -1, keepdims=True))  # the result is the same, and no sum is too large
     falling = jnp.flip(jnp.sort(x, axis=-1), -1)
     sums = jnp.cumsum(falling, axis=-1)
     rank = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)

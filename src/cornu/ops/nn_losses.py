@@ -10,16 +10,10 @@ from cornu import check, dtypes
 from cornu import sparse as sparse_tensors
 from cornu.config import epsilon as default_epsilon
 from cornu.lowering import max_classes, sum_classes
-from cornu.ops.kit import inexact, integers, public, tensor, to_sparse
+from cornu.ops.kit import inexact, integers, public, tensor, to_sparse, unit, wide
 from cornu.symbolic import op
 
 # Cross-entropies ---------------------------------------------------------------------------------------------------
-
-
-def _wide(x):
-    """Sixteen bits cannot hold 1 - epsilon: what is clipped there is computed in 32."""
-    x = inexact(x)
-    return x.astype("float32") if x.dtype.itemsize < 4 else x
 
 
 def _clipped(probabilities):
@@ -72,7 +66,7 @@ def binary_crossentropy(target, output, from_logits=False):
         _same_shape(target, output)
     if from_logits:
         return target * -jax.nn.log_sigmoid(output) + (1 - target) * -jax.nn.log_sigmoid(-output)
-    loss = _of_probabilities(target, _wide(output))
+    loss = _of_probabilities(target, wide(output))
     return loss.astype(jnp.result_type(target, output))
 
 
@@ -80,7 +74,7 @@ def _log_probabilities(output, from_logits, axis):
     output = inexact(output)
     if from_logits:
         return jax.nn.log_softmax(output, axis=axis)
-    p = _wide(output)
+    p = wide(output)
     return jnp.log(_clipped(p / jnp.expand_dims(sum_classes(p, axis), axis))).astype(output.dtype)
 
 
@@ -193,7 +187,7 @@ def moments(x, axes, keepdims=False, synchronized=False):
         synchronized: of no effect: under JAX a sharded tensor's moments are those of the whole.
     """
     x, axes = inexact(x), integers(axes)
-    wide = _wide(x)
+    wide = wide(x)
     mean, variance = jnp.mean(wide, axes, keepdims=keepdims), jnp.var(wide, axes, keepdims=keepdims)
     if x.dtype == jnp.float16:  # what float16 cannot hold becomes its largest number, not infinity
         limit = float(jnp.finfo(jnp.float16).max)
@@ -250,7 +244,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
     if kwargs:
         raise ValueError(f"layer_normalization: unknown arguments {sorted(kwargs)}.")
     x, axis = inexact(x), integers(axis)
-    wide = _wide(x)
+    wide = wide(x)
     mean, variance = jnp.mean(wide, axis, keepdims=True), jnp.var(wide, axis, keepdims=True)
     factor = jax.lax.rsqrt(variance + (default_epsilon() if epsilon is None else epsilon))
     if gamma is not None:
@@ -272,7 +266,7 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
         epsilon: keeps the quotient finite; config.epsilon() for None.
     """
     x = inexact(x)
-    wide = _wide(x)
+    wide = wide(x)
     square = jnp.mean(jnp.square(wide), integers(axis), keepdims=True)
     normal = wide * jax.lax.rsqrt(square + (default_epsilon() if epsilon is None else epsilon))
     return (normal if scale is None else normal * tensor(scale)).astype(x.dtype)
@@ -291,10 +285,7 @@ def normalize(x, axis=-1, order=2, epsilon=None):
     check.positive("order", order, "normalize")
     x, axis = inexact(x), integers(axis)
     epsilon = default_epsilon() if epsilon is None else epsilon
-    if order == 2:  # this form has a gradient at 0
-        return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis, keepdims=True), epsilon**2))
-    norm = jnp.sum(jnp.abs(x) ** order, axis, keepdims=True) ** (1.0 / order)
-    return x / jnp.maximum(norm, epsilon)
+    return unit(x, axis, epsilon, order)
 
 
 @op

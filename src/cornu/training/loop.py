@@ -383,10 +383,9 @@ def _device_room() -> float:
 
 def _narrow(array):
     """A host array in a dtype that JAX has: 64 bits become 32 once, not batch by batch."""
-    array = np.asarray(array)
-    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
+    return dtypes.narrow(np.asarray(array), "The data")
 
 
 def _to_device(array):
     """A host array on the device."""
-    return jax.device_put(array) if isinstance(array, np.ndarray) else array
+    return jax.device_put(_narrow(array)) if isinstance(array, np.ndarray) else array

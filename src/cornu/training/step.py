@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import errors
+from cornu import dtypes, errors
 from cornu.data import as_tensors, is_text
 from cornu.interrupts import interrupts
 from cornu.lowering import calls_back, options_for, steps_at_once
@@ -267,7 +267,7 @@ def _collecting_later():
 def _as_device(x):
     """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
     wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"
-    return jax.device_put(x) if wide else x
+    return jax.device_put(dtypes.narrow(np.asarray(x), "A batch")) if wide else x
 
 
 def _key(data):
