@@ -9,7 +9,8 @@ from cornu import check
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 _state = {"max_epochs": None, "max_steps_per_epoch": None, "traceback_filtering": True, "interactive_logging": True,
-          "flash_attention": None, "device": None, "allow_nan": False}
+          "flash_attention": None, "device": None, "allow_nan": False,
+          "archive_limits": {"bytes": None, "members": None}}
 
 
 def home() -> pathlib.Path:
@@ -152,6 +153,28 @@ def allow_nan(value: bool = True) -> None:
 def allows_nan() -> bool:
     """Whether `fit` takes arrays with NaN."""
     return _state["allow_nan"]
+
+
+def set_archive_limits(bytes: int | None = None, members: int | None = None) -> None:
+    """Bound what an archive may be unpacked to, in `get_file(extract=True)` and in data sets; None leaves a limit.
+
+    Args:
+        bytes: of all its files together; at first 50 times the archive's size, but not below 1 GB.
+        members: its files, directories and links; at first one for each 50 bytes of it, but not below 100,000.
+
+    Raises ValueError for what is no positive integer.
+    """
+    for name, value in (("bytes", bytes), ("members", members)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"set_archive_limits: `{name}` must be an integer > 0. Received: {value!r}")
+        _state["archive_limits"] = {**_state["archive_limits"], name: value}
+
+
+def archive_limits() -> dict:
+    """What `set_archive_limits` was told: `{"bytes": ..., "members": ...}`, None for what follows from the archive's size."""
+    return dict(_state["archive_limits"])
 
 
 def enable_unsafe_deserialization() -> None:

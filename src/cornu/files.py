@@ -5,6 +5,7 @@ import glob
 import os
 import pathlib
 import secrets
+import shutil
 
 from cornu import system
 
@@ -59,6 +60,27 @@ def writing(path):
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
+
+
+def put_folder(new, path) -> None:
+    """Let a folder take the place of `path`, a folder or nothing: whoever looks finds the old one or the new one, whole.
+
+    Where the system cannot exchange two names in one step, there is a moment without either; an interrupt then brings the
+    old one back.
+    """
+    new, path = os.fspath(new), os.fspath(path)
+    if not os.path.lexists(path):
+        os.rename(new, path)
+    elif not system.exchange(new, path):
+        old = new + ".old"
+        try:
+            os.rename(path, old)
+            os.rename(new, path)
+        finally:
+            if not os.path.lexists(path) and os.path.lexists(old):
+                os.rename(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+    system.sync(os.path.dirname(os.path.abspath(path)))
 
 
 def _sweep(path) -> None:

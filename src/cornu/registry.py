@@ -183,7 +183,7 @@ def serialize(obj):
         return [serialize(x) for x in obj]
     if isinstance(obj, tuple):
         return {"class_name": "__tuple__", "config": {}} | {"config": {"value": [serialize(x) for x in obj]}} \
-            if hasattr(obj, "_fields") else [serialize(x) for x in obj]
+            if hasattr(obj, "_fields") else tuple(serialize(x) for x in obj)
     if isinstance(obj, dtypes.DTypePolicy):
         return dtypes.serialize(obj)
     if isinstance(obj, dict):

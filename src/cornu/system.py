@@ -51,6 +51,15 @@ def keep_mode(handle: int, path: pathlib.Path) -> None:
         os.fchmod(handle, path.stat().st_mode & 0o777)
 
 
+def exchange(first: os.PathLike | str, second: os.PathLike | str) -> bool:
+    """Whether two files or folders of one file system changed names, in one step; where none can do that, they did not."""
+    library = glibc()
+    if library is None or not hasattr(library, "renameat2"):
+        return False
+    here, exchanged = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    return library.renameat2(here, os.fsencode(first), here, os.fsencode(second), exchanged) == 0
+
+
 def sync(path: os.PathLike) -> None:
     """See a file, or the names in a folder, onto the disk; folders cannot be opened everywhere."""
     folder = os.path.isdir(path)

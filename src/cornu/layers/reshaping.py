@@ -1,6 +1,7 @@
 """Layers that move, repeat, cut off and add values without changing them."""
 
 import math
+import numbers
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,8 @@ class RepeatVector(Layer):
 
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(n, numbers.Integral):
+            raise TypeError(f"RepeatVector: argument `n` must be an integer > 0. Received: {n!r}")
         self.n = check.positive("n", n, "RepeatVector")
         self.input_spec = InputSpec(ndim=2)
 

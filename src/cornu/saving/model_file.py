@@ -11,7 +11,7 @@ import zipfile
 
 from cornu import registry
 from cornu.awaiting import awaiting_values, memory
-from cornu.files import writing
+from cornu.files import put_folder, writing
 from cornu.saving import legacy_h5, legacy_write
 from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import put_member
@@ -101,9 +101,7 @@ def _write_folder(model, path, texts, include_optimizer) -> None:
                 file.write(text.encode())
         write_h5(model, os.path.join(new, "model.weights.h5"), include_optimizer)
         write_assets(model, _Folder(new))
-        if os.path.exists(path):
-            os.rename(path, os.path.join(temporary, "old"))
-        os.rename(new, path)
+        put_folder(new, path)
 
 
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):

@@ -1,19 +1,21 @@
 """Files from the network: verified, resumed, atomic, and safe with several processes at once."""
 
 import contextlib
+import errno
 import hashlib
+import http.client
 import os
 import pathlib
 import shutil
 import sys
-import tarfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zipfile
 
 from cornu import check, config, system
+from cornu.files import put_folder
+from cornu.utils import archives
 
 _TIMEOUT = 10.0  # seconds to connect, and between two pieces: a machine without network must learn so quickly
 _PIECE = 1 << 18
@@ -116,29 +118,34 @@ def hash_of(path: pathlib.Path | str, algorithm: str = "sha256") -> str:
 
 
 def extract_archive(path, folder: pathlib.Path, formats=("tar", "zip"), replace: bool = False) -> pathlib.Path:
-    """Unpack a tar or zip archive into `folder`, all or nothing; members that would land outside it are refused."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        if "tar" in formats and tarfile.is_tarfile(path):
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    _safe(member, path)
-                archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-        elif "zip" in formats and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(work)  # drops drives, roots and '..' from the names by itself
-        else:
-            raise DownloadError(f"{path} is no {' or '.join(formats) or 'known'} archive: it cannot be extracted. "
-                                "Leave out `extract`, or name the right `archive_format`.")
-        if replace and folder.is_dir():
-            shutil.rmtree(folder)
-        work.rename(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise DownloadError(f"{path} is damaged: {error}. Delete it to have it fetched again.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    """Unpack a tar or zip archive into `folder`, all or nothing; members that would land outside it are refused.
+
+    Of several processes at once one unpacks, and the others wait and find the folder. With `replace`, a folder that is
+    older than the archive gives way to it.
+
+    Raises DownloadError for what is no archive, is damaged, would write elsewhere or is too large.
+    """
+    path = pathlib.Path(path)
+    with locked(folder):
+        if folder.is_dir() and (not replace or folder.stat().st_mtime_ns >= path.stat().st_mtime_ns):
+            return folder
+        fresh = folder.with_name(f".{folder.name[:100]}.{os.getpid()}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            if not archives.unpack(path, fresh, formats):
+                raise DownloadError(f"{path} is no {' or '.join(formats) or 'known'} archive: it cannot be extracted. "
+                                    "Leave out `extract`, or name the right `archive_format`.")
+            put_folder(fresh, folder)
+        except archives.UnsafeArchiveError as error:
+            raise DownloadError(str(error)) from None
+        except DownloadError:
+            raise
+        except (OSError, *archives.DAMAGES) as error:
+            kind = "could not be unpacked" if isinstance(error, OSError) else "is damaged"
+            raise DownloadError(f"{path} {kind}: {str(error) or type(error).__name__}. Delete it to have it fetched again.") \
+                from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 
@@ -186,16 +193,6 @@ def _names(fname, given):
     return fname + "_archive", fname
 
 
-def _safe(member, path):
-    """Pythons before 3.11.4 have no extraction filter, so the check is made here for all."""
-    parts = pathlib.PurePosixPath(member.name).parts
-    if member.name.startswith(("/", "\\")) or ".." in parts or not (member.isfile() or member.isdir() or member.issym()
-                                                                  or member.islnk()):
-        raise DownloadError(f"{path} holds {member.name!r}, which does not belong in an archive. Nothing was unpacked.")
-    if (member.issym() or member.islnk()) and not hasattr(tarfile, "data_filter"):
-        raise DownloadError(f"{path} holds the link {member.name!r}; unpacking links needs Python 3.11.4 or later.")
-
-
 # The transfer ----------------------------------------------------------------------------------------------------
 
 
@@ -207,11 +204,14 @@ def _fill(url, part, digest, algorithm, label):
         resumed = part.stat().st_size if part.exists() else 0
         try:
             whole = _transfer(url, part, resumed, label)
-        except (OSError, ValueError) as error:  # urllib tells an unusable address with a ValueError
-            broke_off = part.exists() and part.stat().st_size > resumed
-            if broke_off and attempt < 3 and not isinstance(error, urllib.error.HTTPError):
+        except (OSError, ValueError, http.client.HTTPException) as error:  # a ValueError is an unusable address
+            moved = part.exists() and part.stat().st_size > resumed
+            if attempt < 3 and _passes(error, moved):
+                time.sleep(0 if moved else 0.25 * 2**attempt)
                 continue
-            raise DownloadError(f"Could not fetch {url}: {getattr(error, 'reason', None) or error}") from error
+            if digest is None or getattr(error, "errno", None) == errno.ENOSPC:
+                part.unlink(missing_ok=True)
+            raise DownloadError(f"Could not fetch {url}: {_reason(error)}") from error
         if whole and (digest is None or hash_of(part, algorithm) == digest):
             return
         if whole:
@@ -222,20 +222,49 @@ def _fill(url, part, digest, algorithm, label):
     raise DownloadError(f"Could not fetch {url}: the connection broke off {attempt + 1} times. Run it again to resume.")
 
 
+_BUSY = (408, 425, 429, 500, 502, 503, 504)  # answers of servers that may answer well a moment later
+
+
+def _passes(error, moved: bool) -> bool:
+    """Whether a second try makes sense: the server was busy or broke off, not absent."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in _BUSY
+    if isinstance(error, (ValueError, http.client.InvalidURL)) or getattr(error, "errno", None) == errno.ENOSPC:
+        return False
+    cut_off = (http.client.HTTPException, ConnectionResetError, BrokenPipeError)
+    return moved or isinstance(getattr(error, "reason", error), cut_off)
+
+
+def _reason(error) -> str:
+    reason = getattr(error, "reason", None) or error
+    text = str(reason) or type(reason).__name__
+    return f"the server's answer broke off or is none ({text:.200})" if isinstance(error, http.client.HTTPException) \
+        else f"{text:.300}"
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follows to http and https, and from https to nothing less."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        old, new = (urllib.parse.urlsplit(url).scheme.lower() for url in (req.full_url, newurl))
+        if new != "https" and not old == new == "http":
+            raise urllib.error.URLError(f"it sends from {old} on to {newurl!r:.200}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _transfer(url, part, start, label):
     """Append to `part` what is missing; returns whether all of it arrived."""
     headers = {"User-Agent": "cornu"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         request = urllib.request.Request(url, headers=headers)
-        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
+        answer = urllib.request.build_opener(_SameScheme).open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # nothing lies beyond: the part is whole, its hash will tell
             return True
         raise
     with answer, open(part, "ab" if (resumes := getattr(answer, "status", None) == 206) else "wb") as file:
         done = start if resumes else 0
-        length = answer.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        total = _length(answer, done)
         show = _progress(label, total)
         while piece := answer.read(_PIECE):
             file.write(piece)
@@ -245,6 +274,16 @@ def _transfer(url, part, start, label):
         os.fsync(file.fileno())
         show(done, last=True)
     return total is None or done >= total
+
+
+def _length(answer, done: int):
+    """How long the whole file is, where the server says so."""
+    told = answer.headers.get("Content-Length")
+    if told is None or not told.strip():
+        return None
+    if not told.strip().isdecimal():
+        raise http.client.HTTPException(f"a length of {told!r:.60}")
+    return done + int(told)
 
 
 def _progress(label, total):

@@ -42,7 +42,6 @@ class RNN(Layer):
     """
 
     supports_masking = True
-    use_cudnn = "auto"
 
     def __init__(self, cell, return_sequences=False, return_state=False, go_backwards=False, stateful=False,
                  unroll=False, zero_output_for_mask=False, **kwargs):
@@ -170,11 +169,12 @@ class RNN(Layer):
         cell = self.cell
         plain = all(f is None or isinstance(f, types.FunctionType) and f.__module__.startswith("cornu.")
                     for f in (cell.activation, cell.recurrent_activation))
+        use_cudnn = getattr(self, "use_cudnn", "auto")  # LSTM's and GRU's alone
         fits = plain and state_masks is None and not self.unroll and cell.fused() is not None
-        if self.use_cudnn is True and not fits:
+        if use_cudnn is True and not fits:
             raise ValueError(f"{called(self)}: use_cudnn=True needs built-in activations, no "
                              "recurrent dropout, unroll=False and (GRU) reset_after=True. Use use_cudnn='auto'.")
-        return fits and self.use_cudnn is not False
+        return fits and use_cudnn is not False
 
     def _fused(self, steps, states, mask):
         cell, (combine, kernel, bias) = self.cell, self.cell.fused()

@@ -270,7 +270,8 @@ class StackedRNNCells(Layer):
 
     def get_initial_state(self, batch_size=None):
         """The list of the cells' initial states."""
-        return [initial_state(cell, batch_size, self.compute_dtype) for cell in self.cells]
+        states = [initial_state(cell, batch_size, self.compute_dtype) for cell in self.cells]
+        return [state[0] if _has_one_state(cell) else state for cell, state in zip(self.cells, states)]
 
     def build(self, input_shape):
         x = jax.ShapeDtypeStruct((1, *input_shape[1:]), self.compute_dtype)
@@ -280,8 +281,9 @@ class StackedRNNCells(Layer):
     def call(self, inputs, states, training=False):
         new_states = []
         for cell, state in zip(self.cells, states):
-            inputs, state = call_cell(cell, inputs, state if isinstance(state, (list, tuple)) else [state], training)
-            new_states.append(state)
+            alone = not isinstance(state, (list, tuple))
+            inputs, state = call_cell(cell, inputs, [state] if alone else state, training)
+            new_states.append(state[0] if alone else state)
         return inputs, new_states
 
 
@@ -294,6 +296,11 @@ def check_cell(cell, owner: str):
         raise ValueError(f"{owner}: a cell must have a `state_size`, an integer or a list of them, one for each state. "
                          f"Received: {cell!r:.200}")
     return cell
+
+
+def _has_one_state(cell) -> bool:
+    """Whether a stack holds the cell's state as it is, not as a list of one: as Keras does for cells that users wrote."""
+    return not hasattr(cell, "get_initial_state") and not isinstance(cell.state_size, (list, tuple))
 
 
 def initial_state(cell, batch_size, dtype) -> list:

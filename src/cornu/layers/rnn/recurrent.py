@@ -22,12 +22,13 @@ class _OverCell(RNN):
         for name in _arguments(cls.cell_class) if "cell_class" in cls.__dict__ else ():
             setattr(cls, name, property(lambda self, name=name: getattr(self.cell, name)))
 
-    def __init__(self, use_cudnn="auto", **kwargs):
+    def __init__(self, use_cudnn=None, **kwargs):
         names = ("implementation", *_arguments(self.cell_class))
         of_cell = {name: kwargs.pop(name) for name in names if name in kwargs}
         shared = {name: kwargs[name] for name in ("dtype", "trainable") if name in kwargs}
         super().__init__(self._make_cell(name=self.cell_name, **shared, **of_cell), **kwargs)
-        self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
+        if use_cudnn is not None:
+            self.use_cudnn = check.one_of("use_cudnn", use_cudnn, ("auto", True, False), type(self).__name__)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _make_cell(self, **arguments):

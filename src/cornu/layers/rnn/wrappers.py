@@ -125,7 +125,10 @@ def _as_layer(layer, argument: str):
 
 def _renamed(layer, prefix: str, **changes):
     config = layer.get_config()
-    return type(layer).from_config({**config, "name": prefix + layer.name.removeprefix("forward_"), **changes})
+    other = type(layer).from_config({**config, "name": prefix + layer.name.removeprefix("forward_"), **changes})
+    if hasattr(layer, "use_cudnn"):  # no part of configs
+        other.use_cudnn = layer.use_cudnn
+    return other
 
 
 class TimeDistributed(Wrapper):
@@ -135,8 +138,8 @@ class TimeDistributed(Wrapper):
         layer: the layer.
 
     All steps are one batch to the layer: steps are drawn apart by its dropout, and its batch statistics are over batch
-    and time. A mask with more axes than (batch, steps) is handed to a layer that takes one. Input shape: (batch, steps,
-    ...). Raises ValueError for inputs of fewer than three axes.
+    and time. A mask is handed to a layer that takes one, with an element for each of these samples; to a layer of cornu
+    only where it has more axes than (batch, steps). Input shape: (batch, steps, ...). Raises ValueError for inputs of fewer than three axes.
 
     >>> from cornu.layers import Dense
     >>> TimeDistributed(Dense(4))(jnp.ones((2, 5, 3))).shape
@@ -164,10 +167,11 @@ class TimeDistributed(Wrapper):
         batch, steps = inputs.shape[:2]
         named = of_call(type(self.layer).call)[0]
         told = {"training": training} if "training" in named else {}
-        if mask is not None and any(m != n for m, n in zip(mask.shape, inputs.shape)):
+        if mask is not None and tuple(mask.shape[:2]) != tuple(inputs.shape[:2]):
             raise ValueError(f"{called(self)}: a mask of shape {tuple(mask.shape)} does not fit inputs of shape "
                              f"{tuple(inputs.shape)}. It starts with (batch, steps), as they do.")
-        if mask is not None and mask.ndim > 2 and "mask" in named:
+        own = not type(self.layer).__module__.startswith("cornu.")
+        if mask is not None and (mask.ndim > 2 or own) and "mask" in named:
             told["mask"] = mask.reshape((batch * steps, *mask.shape[2:]))
         output = self.layer(inputs.reshape((batch * steps, *inputs.shape[2:])), **told)
         return output.reshape((batch, steps, *output.shape[1:]))
