@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from cornu import check, config
+from cornu import check, config, errors
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "uint4")
@@ -149,6 +149,7 @@ class DTypePolicy:
     'bfloat16'
     """
 
+    @errors.filtered
     def __init__(self, name: str | None = None, source_name: str | None = None):
         name = dtype_policy().name if name is None else name
         if not isinstance(name, str):
@@ -210,6 +211,7 @@ class DTypePolicyMap(DTypePolicy, dict):
     'bfloat16'
     """
 
+    @errors.filtered
     def __init__(self, default_policy=None, policy_map: dict | None = None):
         dict.__init__(self, policy_map or {})
         self._default = None if default_policy is None else get(default_policy)

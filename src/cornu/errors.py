@@ -4,11 +4,10 @@ import functools
 import inspect
 import os
 import re
-import types
 
 import jax
 
-from cornu import arguments, config
+from cornu import arguments, config, frames
 
 # What JAX says when a tensor's value is asked for that is not there yet, and what helps.
 _HINTS = (
@@ -23,7 +22,6 @@ _HINTS = (
      "x.shape for sizes."),
 )
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
-_LIBRARY = ("cornu", "jax", "jaxlib")
 
 
 def note_layer(error, layer, args):
@@ -66,17 +64,13 @@ def in_layer(error, layer, args):
 
 
 def user_frames(error):
-    """The error with only the user's frames in its traceback, when filtering is on."""
+    """The error, and those that led to it, with only the user's frames in their tracebacks, when filtering is on."""
     if config.is_traceback_filtering_enabled():
-        kept, trace = [], error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARY:
-                kept.append(trace)
-            trace = trace.tb_next
-        rebuilt = None
-        for frame in reversed(kept):
-            rebuilt = types.TracebackType(rebuilt, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-        error.__traceback__ = rebuilt
+        seen, part = set(), error
+        while part is not None and id(part) not in seen:
+            seen.add(id(part))
+            part.__traceback__ = frames.own_traceback(part.__traceback__)
+            part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
         if notes := getattr(error, "__notes__", None):  # JAX's remark on its own filtering says nothing to the user
             error.__notes__ = [note for note in notes if not note.startswith("-----")]
     return error
@@ -86,21 +80,31 @@ def shortened(error):
     """An error of a function that a compiled program called, with the user's lines of the traceback in XLA's message only."""
     first, *lines = str(error).splitlines()
     own = [line for line in lines if line.lstrip().startswith("File ") and "<frozen" not in line
-           and not any(f"{os.sep}{package}{os.sep}" in line for package in (*_LIBRARY, "site-packages"))]
+           and not any(f"{os.sep}{package}{os.sep}" in line for package in (*frames.LIBRARY, "site-packages"))]
     return type(error)("\n".join([first.partition(": Traceback")[0] + ":", *own[-3:], *lines[-1:]])) if lines else error
 
 
 def filtered(fn):
-    """Decorator for public functions: errors leave them without the library's own frames."""
+    """Decorator for public functions: errors leave them without the library's own frames.
+
+    A bare `raise` at the end, since any other one would put this function's own frame into the traceback again.
+    """
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
         try:
             return fn(*args, **kwargs)
         except Exception as error:
-            raise user_frames(_with_todays_name(error, fn))
+            user_frames(_with_todays_name(error, fn))
+            raise
 
     return wrapper
+
+
+def filter_constructor(cls) -> None:
+    """Let the errors of a class of the library's own leave its constructor without the library's frames."""
+    if cls.__module__.partition(".")[0] == "cornu" and "__init__" in vars(cls):
+        cls.__init__ = filtered(cls.__init__)
 
 
 def _with_todays_name(error, fn):

@@ -13,7 +13,7 @@ import types
 import jax
 import numpy as np
 
-from cornu import check, dtypes, names, tree
+from cornu import check, dtypes, errors, names, tree
 
 _builtin: dict[str, type] = {}  # by area and name: "layers.Dense"
 _by_name: dict[str, list] = {}
@@ -33,13 +33,17 @@ class Configurable:
     _public_name = None  # Keras's "module>Class" where it differs from the default rule
     _not_in_config = frozenset()  # arguments that a subclass leaves out of its config
 
+    @errors.filtered
     def __new__(cls, *args, **kwargs):
+        if (args or kwargs) and cls.__init__ is object.__init__:  # which takes anything where there is a __new__
+            raise TypeError(f"{cls.__name__}() takes no arguments")
         instance = super().__new__(cls)
         object.__setattr__(instance, "_told", (args, kwargs))
         return instance
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        errors.filter_constructor(cls)
         if cls.__module__.startswith("cornu.") and not cls.__name__.startswith("_"):
             _builtin[f"{area_of(cls)}.{cls.__name__}"] = cls
             for name in {cls.__name__, (cls.__dict__.get("_public_name") or cls.__name__).rpartition(">")[2]}:

@@ -41,6 +41,7 @@ class KerasTensor:
     (None, 3)
     """
 
+    @errors.filtered
     def __init__(self, shape, dtype="float32", sparse=False, ragged=False, record_history=True, name=None,
                  ragged_rank=None, row_splits_dtype=None):
         if shape is not None:

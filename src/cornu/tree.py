@@ -2,10 +2,11 @@
 
 import collections
 import sys
-import warnings
 from typing import Any, Callable
 
 import jax
+
+from cornu import frames
 
 
 class MAP_TO_NONE:
@@ -185,7 +186,7 @@ def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> No
     `check_types` is Keras's, where it has lost its meaning: lists and tuples always differ. False warns of that.
     """
     if check_types is False:
-        warnings.warn("assert_same_structure: check_types has no effect; lists and tuples always differ.", stacklevel=2)
+        frames.warn("assert_same_structure: check_types has no effect; lists and tuples always differ.")
     if structure_of(_plain_dicts(a)) != structure_of(_plain_dicts(b)):
         raise ValueError(f"The two structures differ:\n{_sketch(a)}\nand\n{_sketch(b)}")
 

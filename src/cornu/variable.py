@@ -19,7 +19,7 @@ try:
 except ImportError:  # the public way imports all of jax.extend with it, 30 ms
     from jax.extend.core import get_opaque_trace_state
 
-from cornu import context, dtypes, names, tree
+from cornu import context, dtypes, errors, names, tree
 
 _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=None)
 
@@ -246,6 +246,7 @@ class Variable:
     resolve_initializer: Callable | None = None  # set by initializers.py, a higher floor
     of_seed = False  # whether it is the state of a SeedGenerator, which steps find wherever it is kept
 
+    @errors.filtered
     def __init__(self, initializer, shape=None, dtype=None, trainable: bool = True, autocast: bool = True,
                  aggregation: str = "none", synchronization: str = "auto", layout=None, name: str | None = None):
         self.name = names.auto_name(type(self).__name__) if name is None else name

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cornu import check
+from cornu import check, errors
 
 
 class Callback:
@@ -15,6 +15,10 @@ class Callback:
     ...     def on_epoch_end(self, epoch, logs=None):
     ...         print(epoch, sorted(logs))
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        errors.filter_constructor(cls)
 
     def __init__(self):
         self.params, self._model = None, None

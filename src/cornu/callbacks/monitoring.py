@@ -1,10 +1,9 @@
 """Callbacks that watch one logged value: stop early, lower the learning rate, keep the best weights."""
 
-import warnings
 
 import numpy as np
 
-from cornu import check
+from cornu import check, frames
 from cornu.callbacks.callback import Callback, rate_of, rated_optimizers
 from cornu.ops import greater, less
 
@@ -41,8 +40,8 @@ class MonitorCallback(Callback):
         said = f"{type(self).__name__}: `{self.monitor}` will not be logged. Training logs: {', '.join(known)}."
         validated = any(k.startswith("val_") for k in known)
         if self.monitor.startswith("val_") and not validated and self.monitor.removeprefix("val_") in known:
-            warnings.warn(f"{said} There is no validation data: pass validation_data or validation_split to fit. The "
-                          "callback does nothing.", stacklevel=2)
+            frames.warn(f"{said} There is no validation data: pass validation_data or validation_split to fit. The "
+                        "callback does nothing.")
             return
         close = check.nearest(self.monitor, known)
         hint = "" if not self.monitor.startswith("val_") or validated else (

@@ -3,11 +3,10 @@
 import csv
 import json
 import os
-import warnings
 
 import numpy as np
 
-from cornu import check
+from cornu import check, frames
 from cornu.callbacks.callback import Callback, rate_of, rated_optimizers
 from cornu.interrupts import interrupts
 
@@ -192,7 +191,7 @@ class RemoteMonitor(Callback):
         try:
             urllib.request.urlopen(request, timeout=10).close()
         except (urllib.error.URLError, OSError) as error:
-            warnings.warn(f"RemoteMonitor: {self.root} does not answer: {error}", stacklevel=2)
+            frames.warn(f"RemoteMonitor: {self.root} does not answer: {error}")
 
 
 class SwapEMAWeights(Callback):

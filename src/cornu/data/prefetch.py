@@ -5,6 +5,8 @@ import os
 import queue
 import threading
 
+from cornu import frames
+
 _END = object()
 # Where threads wait for more work. Each new one, at every epoch, would take its memory from the system: an epoch of a perceptron
 # 0.25 s instead of 0.22 until, after some ten, the allocator has no further heap to give. (Those of
@@ -42,7 +44,7 @@ def _serve(inbox) -> None:
 def ahead(items, count: int = 2):
     """The items in their order, while a thread takes up to `count` of them ahead.
 
-    What the iterator raises is raised here, in its place. When this generator is closed the thread ends as soon as the
+    What the iterator raises is raised here, in its place; so are warnings given. When this generator is closed the thread ends as soon as the
     iterator gives it a chance to, and an iterator with a `close` is closed.
 
     >>> list(ahead(iter("abc")))
@@ -61,7 +63,10 @@ def ahead(items, count: int = 2):
                 continue
         return False
 
+    warned: list = []
+
     def work():
+        frames.leave_warnings(warned)
         try:
             while put((item := next(items, _END), None)) and item is not _END:
                 pass
@@ -75,6 +80,7 @@ def ahead(items, count: int = 2):
         ended = _begin(lambda: context.run(work))
         while True:
             item, error = ready.get()
+            frames.pass_on(warned)
             if error is not None:
                 raise error
             if item is _END:

@@ -9,11 +9,10 @@ import contextlib
 import itertools
 import random
 import sys
-import warnings
 
 import numpy as np
 
-from cornu import check, tree
+from cornu import check, frames, tree
 from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text, unpack_x_y_sample_weight
 from cornu.data.py_dataset import PyDataset
 from cornu.data.workers import Pool, noted
@@ -285,8 +284,8 @@ class IterableSource(BatchSource):
         for given, batch in enumerate(self._next(wanted), 1):
             yield self._batch(batch)
         if wanted is not None and given < wanted:
-            warnings.warn(f"The data ended after {skip + given} of the epoch's {limit} batches. Give steps_per_epoch (or `steps`, "
-                          "or validation_steps) as many as it has, or leave it out.", stacklevel=2)
+            frames.warn(f"The data ended after {skip + given} of the epoch's {limit} batches. Give steps_per_epoch (or `steps`, "
+                        "or validation_steps) as many as it has, or leave it out.")
         if not self.once and (self.limit is None or self.limit == self.known):
             self._running = None  # the next epoch starts anew
             self._passes, self._taken = self._passes + 1, 0
@@ -395,8 +394,7 @@ def source_of(x, y=None, sample_weight=None, batch_size=None, shuffle=False, ste
             if value is not None:
                 raise ValueError(f"`{name}` cannot be given when x is a {type(x).__name__}: its batches bring their own.")
         if batch_size is not None:
-            warnings.warn(f"batch_size={batch_size} has no effect: a {type(x).__name__} decides how large its batches are.",
-                          stacklevel=2)
+            frames.warn(f"batch_size={batch_size} has no effect: a {type(x).__name__} decides how large its batches are.")
         if hasattr(x, "__getitem__") and hasattr(x, "max_queue_size"):
             return IndexedSource(x, steps, class_weight, bool(shuffle))
         return IterableSource(x, steps, class_weight)

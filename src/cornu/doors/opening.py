@@ -1,7 +1,7 @@
 """What `cornu.install()` and `cornu run` do before a program's first line."""
 
-import warnings
 
+from cornu import frames
 from cornu.doors import finder, tensorflow
 from cornu.doors.keras_module import KERAS
 
@@ -21,11 +21,9 @@ def install() -> None:
     (True, '3.15.1')
     """
     if finder.forget_another_keras():
-        warnings.warn(
+        frames.warn(
             "Another keras was imported before cornu.install(): what was made with it stays what "
-            "it was, and does not mix with cornu. Call cornu.install() before the first import of it.",
-            stacklevel=3,
-        )
+            "it was, and does not mix with cornu. Call cornu.install() before the first import of it.")
     finder.install()
     finder.hand_on()
     tensorflow.adopt(KERAS)

@@ -1,12 +1,11 @@
 """The simplest layers: inputs, identity, masks, a function, and a layer around a layer."""
 
 import inspect
-import warnings
 
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, dtypes, ops, registry, tree
+from cornu import check, dtypes, errors, frames, ops, registry, tree
 from cornu.layers.layer import Layer
 from cornu.symbolic import Call, KerasTensor
 
@@ -41,7 +40,7 @@ class InputLayer(Layer):
             raise ValueError("Input: pass either `batch_size` or `batch_shape`, not both.")
         elif batch_shape is None:
             if shape is None and kwargs.get("input_shape") is not None:
-                warnings.warn("Argument `input_shape` is deprecated. Use `shape` instead.", stacklevel=3)
+                frames.warn("Argument `input_shape` is deprecated. Use `shape` instead.")
                 shape = kwargs.pop("input_shape")
             if shape is None:
                 raise ValueError("Input needs `shape`: the shape of one sample, such as Input(shape=(784,)).")
@@ -76,6 +75,7 @@ class InputLayer(Layer):
                 "name": self.name, "optional": self.optional}
 
 
+@errors.filtered
 def Input(shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None,
           optional=False):
     """A symbolic tensor to build a model from.

@@ -6,13 +6,12 @@ Long because the base holds all that layers share.
 
 import functools
 import inspect
-import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import arguments, context, dtypes, errors, initializers, registry, sparse, tree, trials
+from cornu import arguments, context, dtypes, errors, frames, initializers, registry, sparse, tree, trials
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
@@ -256,7 +255,8 @@ class Layer(Holder, Operation):
         try:
             return self._symbolic(args, kwargs) if any_symbolic(args, kwargs) else self._concrete(outer, args, kwargs)
         except Exception as error:
-            raise (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
+            (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
+            raise
 
     def _symbolic(self, args, kwargs):
         if not self.built:
@@ -366,7 +366,7 @@ class Layer(Holder, Operation):
 
     def _output_masks(self, own, inputs, masks, outputs, outer):
         if masks is not None and not self.supports_masking and type(self).compute_mask is Layer.compute_mask:
-            warnings.warn(f"Layer {self.name!r} does not support masks: the mask of its input ends here.", stacklevel=5)
+            frames.warn(f"Layer {self.name!r} does not support masks: the mask of its input ends here.")
             return
         token = context.enter(own)
         try:

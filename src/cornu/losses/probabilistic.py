@@ -1,11 +1,10 @@
 """Losses between probabilities: cross-entropies, their focal and generalized kin, divergences, hinges."""
 
-import warnings
 
 import jax
 import jax.numpy as jnp
 
-from cornu import check, context
+from cornu import check, context, frames
 from cornu.config import epsilon
 from cornu.losses.base import LossFunctionWrapper, pair, public
 from cornu.ops import nn
@@ -73,8 +72,8 @@ def _classes(y_true, y_pred, axis, label_smoothing, name: str) -> tuple:
         raise ValueError(f"{name}: argument `axis` must be an integer. Received: {axis!r}")
     y_true, y_pred = pair(y_true, y_pred, name)
     if y_pred.shape[axis] == 1:
-        warnings.warn(f"{name} was given {tuple(y_pred.shape)}: over one class it is always 0. For one unit that says "
-                      "yes or no use binary_crossentropy.", SyntaxWarning, stacklevel=4)
+        frames.warn(f"{name} was given {tuple(y_pred.shape)}: over one class it is always 0. For one unit that says "
+                    "yes or no use binary_crossentropy.", SyntaxWarning)
     return _smooth(y_true, label_smoothing, y_pred.shape[axis]), y_pred
 
 

@@ -2,13 +2,12 @@
 
 import inspect
 import json
-import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, dtypes, errors, registry, tree
+from cornu import check, context, dtypes, errors, frames, registry, tree
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.layers.preprocessing import FeatureSpace
@@ -197,8 +196,8 @@ class Model(Trainer, Layer):
                                  "whose order could mean two things. Pass a dict.")
         if message and "_told_structure" not in self.__dict__:
             object.__setattr__(self, "_told_structure", True)
-            warnings.warn(f"The structure of `inputs` doesn't match the expected structure: model {self.name!r} has the inputs "
-                          f"{', '.join(map(repr, names))}, but {message}.", stacklevel=2)
+            frames.warn(f"The structure of `inputs` doesn't match the expected structure: model {self.name!r} has the inputs "
+                        f"{', '.join(map(repr, names))}, but {message}.")
 
     def _fit(self, x: KerasTensor, value):
         """One input as the graph wants it: an array of the right rank and dtype."""

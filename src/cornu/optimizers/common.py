@@ -1,13 +1,12 @@
 """What optimizers share: a condition that holds under tracing, norms, and the arguments of older tutorials."""
 
-import warnings
 from typing import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check
+from cornu import check, frames
 from cornu.variable import functional
 
 
@@ -79,7 +78,7 @@ def old_arguments(owner: str, kwargs: dict, learning_rate):
         raise ValueError(f"{owner}: argument `decay` is no more. Pass a schedule instead, as in learning_rate="
                          "keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=decay).")
     if "lr" in kwargs:
-        warnings.warn(f"{owner}: argument `lr` is now called `learning_rate`.", FutureWarning, stacklevel=5)
+        frames.warn(f"{owner}: argument `lr` is now called `learning_rate`.", FutureWarning)
         learning_rate = kwargs.pop("lr")
     if kwargs:
         raise ValueError(f"{owner}: unknown arguments {', '.join(map(repr, kwargs))}.")

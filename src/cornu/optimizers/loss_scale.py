@@ -1,12 +1,11 @@
 """Dynamic loss scaling, for training in float16."""
 
 import inspect
-import warnings
 from typing import Sequence
 
 import jax.numpy as jnp
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.optimizers.common import when
 from cornu.optimizers.optimizer import Optimizer
 from cornu.optimizers.slices import values_of
@@ -50,8 +49,8 @@ class LossScaleOptimizer(Optimizer):
         if isinstance(inner_optimizer, LossScaleOptimizer):
             raise ValueError("LossScaleOptimizer: the inner optimizer scales losses already. Leave out one of the wrappers.")
         if inner_optimizer.loss_scale_factor is not None:
-            warnings.warn(f"LossScaleOptimizer: the inner optimizer's loss_scale_factor={inner_optimizer.loss_scale_factor} is "
-                          "set to None: this wrapper scales the loss.", stacklevel=2)
+            frames.warn(f"LossScaleOptimizer: the inner optimizer's loss_scale_factor={inner_optimizer.loss_scale_factor} is "
+                        "set to None: this wrapper scales the loss.")
             inner_optimizer.loss_scale_factor = None
         self.inner_optimizer = inner_optimizer
         self.initial_scale = check.positive("initial_scale", initial_scale, "LossScaleOptimizer", kind=float)

@@ -7,14 +7,13 @@ Long because the base holds all that optimizers share: a rate, clipping, decay, 
 import functools
 import inspect
 import re
-import warnings
 from typing import Any, Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, names, registry
+from cornu import check, context, frames, names, registry
 from cornu.lowering import in_turn, one_kernel
 from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_arguments, scaled, when
 from cornu.optimizers.schedules import LearningRateSchedule
@@ -332,8 +331,8 @@ class Optimizer(Configurable):
             raise ValueError(f"{owner}: there is no gradient for any variable. Does the loss depend on them?")
         if len(found) < len(grads):
             without = [v.path for g, v in zip(grads, variables) if g is None]
-            warnings.warn(f"There is no gradient for {len(without)} variables ({', '.join(without[:8])}); they stay "
-                          "as they are. Does the loss depend on them?", stacklevel=3)
+            frames.warn(f"There is no gradient for {len(without)} variables ({', '.join(without[:8])}); they stay "
+                        "as they are. Does the loss depend on them?")
         return found
 
     def _update_all(self, grads, variables) -> None:
@@ -470,8 +469,8 @@ class Optimizer(Configurable):
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote; where the number of variables differs, warn and read nothing."""
         if len(store) != len(self.variables):
-            warnings.warn(f"The state of optimizer {self.name!r} was not loaded: it has {len(self.variables)} "
-                          f"variables, but {len(store)} were saved.", stacklevel=2)
+            frames.warn(f"The state of optimizer {self.name!r} was not loaded: it has {len(self.variables)} "
+                        f"variables, but {len(store)} were saved.")
             return
         for i, variable in enumerate(self.variables):
             variable.assign(store[str(i)])

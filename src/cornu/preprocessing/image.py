@@ -3,11 +3,10 @@
 New programs use the image layers (`layers.RandomFlip` ...), which go into the model.
 """
 
-import warnings
 
 import numpy as np
 
-from cornu import check, config, ops
+from cornu import check, config, frames, ops
 from cornu.preprocessing.affine import (
     apply_affine_transform,
     apply_brightness_shift,
@@ -99,11 +98,11 @@ class ImageDataGenerator:
                              ("samplewise_std_normalization", "samplewise_center")):
             if getattr(self, name) and not getattr(self, needed):
                 setattr(self, needed, True)
-                warnings.warn(f"ImageDataGenerator: {name} sets {needed}=True too.", stacklevel=4)
+                frames.warn(f"ImageDataGenerator: {name} sets {needed}=True too.")
         if self.zca_whitening and self.featurewise_std_normalization:
             self.featurewise_std_normalization = False
-            warnings.warn("ImageDataGenerator: zca_whitening takes the place of "
-                          "featurewise_std_normalization, which is left out.", stacklevel=4)
+            frames.warn("ImageDataGenerator: zca_whitening takes the place of "
+                        "featurewise_std_normalization, which is left out.")
 
     def flow(self, x, y=None, batch_size=32, shuffle=True, sample_weight=None, seed=None,
              save_to_dir=None, save_prefix="", save_format="png", ignore_class_split=False,
@@ -161,8 +160,7 @@ class ImageDataGenerator:
     def _fitted(self, what, setting):
         if getattr(self, what) is not None:
             return True
-        warnings.warn(f"ImageDataGenerator: {setting} does nothing before `fit(images)`.",
-                      stacklevel=4)
+        frames.warn(f"ImageDataGenerator: {setting} does nothing before `fit(images)`.")
         return False
 
     def get_random_transform(self, img_shape, seed=None) -> dict:

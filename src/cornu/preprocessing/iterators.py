@@ -2,11 +2,10 @@
 
 import os
 import threading
-import warnings
 
 import numpy as np
 
-from cornu import config
+from cornu import config, frames
 from cornu.data import PyDataset
 from cornu.utils.images import array_to_img, img_to_array, load_img
 
@@ -373,8 +372,7 @@ class DataFrameIterator(FilesIterator):
         paths = frame[x_col].map(lambda name: os.path.join(self.directory, name))
         kept = paths.map(lambda p: os.path.isfile(p) and p.lower().endswith(ENDINGS)).astype(bool)
         if missing := int((~kept).sum()):
-            warnings.warn(f"{missing} rows of x_col={x_col!r} name no image file; left out.",
-                          stacklevel=5)
+            frames.warn(f"{missing} rows of x_col={x_col!r} name no image file; left out.")
         return frame[kept]
 
     def _with_classes(self, frame, y_col, classes):

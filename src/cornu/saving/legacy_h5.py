@@ -7,11 +7,10 @@ optimizer's state. Keras 2's words are told anew in `legacy_config`.
 import dataclasses
 import os
 import re
-import warnings
 
 import numpy as np
 
-from cornu import optimizers, registry
+from cornu import frames, optimizers, registry
 from cornu.awaiting import awaiting_values
 from cornu.layers.layer import Layer
 from cornu.saving import legacy_config
@@ -269,5 +268,5 @@ def _slot(arrays: dict, optimizer: str, slot: str, weight: str):
 
 
 def _give_up(shown, why: str) -> None:
-    warnings.warn(f"{shown}: the optimizer's state was not taken over: {why}. Training starts with a fresh optimizer of "
-                  "the same settings.", stacklevel=4)
+    frames.warn(f"{shown}: the optimizer's state was not taken over: {why}. Training starts with a fresh optimizer of "
+                "the same settings.")

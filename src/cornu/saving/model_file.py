@@ -6,10 +6,9 @@ import os
 import shutil
 import tempfile
 import time
-import warnings
 import zipfile
 
-from cornu import registry
+from cornu import frames, registry
 from cornu.awaiting import awaiting_values, memory
 from cornu.files import put_folder, writing
 from cornu.saving import legacy_h5, legacy_write
@@ -73,8 +72,7 @@ def _check_format(save_format, path: str, old: bool) -> None:
     if save_format not in ("h5", "hdf5") if old else save_format != "keras":
         raise ValueError(f"save_model: save_format={save_format!r} does not agree with the file's name {path!r}. End the name "
                          "with .keras or .h5, and leave save_format out.")
-    warnings.warn("save_model: save_format is an argument of Keras 2; the file's ending says the format. Leave it out.",
-                  stacklevel=4)
+    frames.warn("save_model: save_format is an argument of Keras 2; the file's ending says the format. Leave it out.")
 
 
 class _Folder:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-import warnings
 from typing import Callable
 
 import numpy as np
 
+from cornu import frames
 from cornu.saving import legacy_h5, sharded, tensors
 from cornu.saving.hdf5 import Group
 from cornu.saving.safe import open_weights, read_h5, read_members
@@ -36,7 +36,7 @@ def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, o
         raise ValueError(f"save_weights: the file's name must end with {' or '.join(wanted)}. Received: {path!r}.{hint}")
     if max_shard_size is not None and path.endswith(".h5"):
         path = path.removesuffix(".h5") + ".json"
-        warnings.warn(f"save_weights: with max_shard_size the index is written to {path!r}.", stacklevel=3)
+        frames.warn(f"save_weights: with max_shard_size the index is written to {path!r}.")
     refuse_overwriting(path, overwrite)
     if not model.built:
         raise ValueError(f"Model {model.name!r} is not built, so it has no weights to save. Call it on data first.")

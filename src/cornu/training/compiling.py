@@ -1,11 +1,10 @@
 """compile(), and the training, test and prediction steps in plain, stateful text."""
 
 import inspect
-import warnings
 
 import jax.numpy as jnp
 
-from cornu import check, context, errors, optimizers, registry, tree
+from cornu import check, context, errors, frames, optimizers, registry, tree
 from cornu import metrics as metrics_module
 from cornu.data import unpack_x_y_sample_weight
 from cornu.training.compiled import CompiledLoss, CompiledMetrics
@@ -83,9 +82,9 @@ class Compiling:
     def compile_from_config(self, config: dict) -> None:
         """Compile as a file says; one step per execution, as Keras writes by default, means "auto"."""
         if not registry.is_builtin(type(self).compile):
-            warnings.warn(f"Model {self.name!r} is not compiled: its class {type(self).__name__} has a `compile` of its own, "
-                          "whose arguments a file does not hold. Call it after loading, or define compile_from_config "
-                          "(and get_compile_config).", stacklevel=2)
+            frames.warn(f"Model {self.name!r} is not compiled: its class {type(self).__name__} has a `compile` of its own, "
+                        "whose arguments a file does not hold. Call it after loading, or define compile_from_config "
+                        "(and get_compile_config).")
             return
         config = {k: v for k, v in config.items() if (k, v) != ("steps_per_execution", 1)}
         config = {k: registry.deserialize(v) if k != "optimizer" else optimizers.get(v) for k, v in config.items()}

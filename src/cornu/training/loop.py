@@ -4,12 +4,11 @@ import collections
 import contextlib
 import functools
 import inspect
-import warnings
 
 import jax
 import numpy as np
 
-from cornu import data as data_module
+from cornu import data as data_module, frames
 from cornu import dtypes, optimizers, tree
 from cornu.callbacks import Logs
 from cornu.data import ArraySource, IterableSource, columns_of
@@ -316,8 +315,8 @@ class Loop(Compiling):
         if len(wanted) == 2 and x.ndim > 2 and wanted[1] == int(np.prod(x.shape[1:])) and x.shape[-1] != wanted[1]:
             if not self.__dict__.get("_told_flattened"):
                 self._told_flattened = True
-                warnings.warn(f"Samples of shape {tuple(x.shape[1:])} were flattened to ({wanted[1]},), the input that model "
-                              f"{self.name!r} declares. Add a Flatten layer to silence this.", stacklevel=2)
+                frames.warn(f"Samples of shape {tuple(x.shape[1:])} were flattened to ({wanted[1]},), the input that model "
+                            f"{self.name!r} declares. Add a Flatten layer to silence this.")
             x = x.reshape(x.shape[0], wanted[1])
             return (x, *batch[1:])
         return batch

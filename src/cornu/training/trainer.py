@@ -1,12 +1,11 @@
 """Trainer: fit, evaluate and predict."""
 
 import contextlib
-import warnings
 
 import jax
 import numpy as np
 
-from cornu import check, config, errors, tree
+from cornu import check, config, errors, frames, tree
 from cornu import data as data_module
 from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
 from cornu.data import ArraySource, closing, is_empty, source_of, unpack_x_y_sample_weight
@@ -82,8 +81,8 @@ class Trainer(Loop):
                 seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
                 for epoch in range(first, 0 if backup.stopped else epochs):
                     if epoch > first and source.used_up():
-                        warnings.warn(f"The data was used up after {epoch} of {epochs} epochs, so training ends. Pass an iterable "
-                                      "that can begin anew, or steps_per_epoch.", stacklevel=2)
+                        frames.warn(f"The data was used up after {epoch} of {epochs} epochs, so training ends. Pass an iterable "
+                                    "that can begin anew, or steps_per_epoch.")
                         break
                     if not skip:
                         self.reset_metrics()
@@ -123,7 +122,7 @@ class Trainer(Loop):
                              f"{type(data).__name__} of {len(data)}: the targets are missing.")
         x, y, weight = data if isinstance(data, tuple) and len(data) == 3 else unpack_x_y_sample_weight(data)
         if is_empty(x):
-            warnings.warn("validation_data is empty, so nothing is validated.", stacklevel=3)
+            frames.warn("validation_data is empty, so nothing is validated.")
             return None
         return source_of(self._by_columns(x), y, weight, batch_size, False, steps)
 

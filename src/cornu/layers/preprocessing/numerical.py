@@ -1,12 +1,11 @@
 """Numbers to numbers: another scale, and bins."""
 
-import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, config, registry
+from cornu import check, config, frames, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import encode_traced
@@ -161,10 +160,9 @@ class Normalization(Adaptable, Layer):
         if not self.built:
             self.build(data.shape)
             if data.ndim == 1 and self._kept:
-                warnings.warn(f"{called(self)}: the data has shape {data.shape}, so with axis={self.axis} each value "
-                              "is a feature of its own, with variance 0. Pass axis=None, or data of shape (samples, "
-                              "1).",
-                              stacklevel=4)
+                frames.warn(f"{called(self)}: the data has shape {data.shape}, so with axis={self.axis} each value "
+                            "is a feature of its own, with variance 0. Pass axis=None, or data of shape (samples, "
+                            "1).")
         if data.ndim != len(self._broadcast) or any(
                 data.shape[a] != self._broadcast[a] for a in self._kept):
             raise ValueError(f"{called(self)}: data of shape {data.shape} does not fit the shape {self._broadcast} "
@@ -198,8 +196,7 @@ class Normalization(Adaptable, Layer):
 
     def _warn_unless_adapted(self) -> None:
         if not self._adapted and not self._learnt():
-            warnings.warn(f"{called(self)} is not adapted yet, so it changes nothing. Call adapt(data) first.",
-                          stacklevel=4)
+            frames.warn(f"{called(self)} is not adapted yet, so it changes nothing. Call adapt(data) first.")
 
     def check_ready(self) -> None:
         """Raise ValueError before training where nothing was learnt yet."""
