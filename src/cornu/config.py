@@ -1,8 +1,12 @@
 """Settings of the whole process: default dtype, epsilon, image layout, home folder, device."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 
 from cornu import check
 
@@ -14,13 +18,30 @@ _state = {"max_epochs": None, "max_steps_per_epoch": None, "traceback_filtering"
 
 
 def home() -> pathlib.Path:
-    """cornu's own folder: `$CORNU_HOME`, else `~/.cornu`. It holds data sets and compiled executables."""
-    return pathlib.Path(os.environ.get("CORNU_HOME") or pathlib.Path.home() / ".cornu")
+    """cornu's own folder: `$CORNU_HOME`, else `~/.cornu`. It holds data sets and compiled executables.
+
+    A user without a home folder, as in some containers, has a temporary one for the time of the process.
+    """
+    return pathlib.Path(os.environ.get("CORNU_HOME") or _user_home() / ".cornu")
 
 
 def keras_home() -> pathlib.Path:
     """The folder that Keras's users already have: `$KERAS_HOME`, else `~/.keras`."""
-    return pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
+    return pathlib.Path(os.environ.get("KERAS_HOME") or _user_home() / ".keras")
+
+
+def _user_home() -> pathlib.Path:
+    try:
+        return pathlib.Path.home()
+    except RuntimeError:  # no $HOME, and the system does not know the user
+        return _temporary_home()
+
+
+@functools.cache
+def _temporary_home() -> pathlib.Path:
+    folder = tempfile.mkdtemp(prefix="cornu-")  # of no name that others could have taken before
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pathlib.Path(folder)
 
 
 def floatx() -> str:

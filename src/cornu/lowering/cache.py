@@ -3,8 +3,11 @@
 import atexit
 import os
 import pathlib
+import time
+import zlib
 
 import jax
+from jax import monitoring
 
 from cornu import config
 
@@ -26,8 +29,76 @@ def use_disk_cache() -> pathlib.Path | None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones make up a slow start
-    atexit.register(prune, folder, _LIMIT)
+    atexit.register(_tidy, folder, _count_new(), time.time())
     return folder
+
+
+def _count_new() -> list:
+    """A list that grows by one with each executable that JAX keeps, or would if there were none of its name."""
+    kept = []
+
+    def listen(event, **_):
+        if event == "/jax/compilation_cache/cache_misses":
+            kept.append(event)
+
+    monitoring.register_event_listener(listen)
+    return kept
+
+
+def _tidy(folder, kept: list, start: float) -> None:
+    """At the end of a process: what cannot be read is deleted, and what has not been used for long.
+
+    JAX warns of an entry that it cannot read and compiles anew, but leaves it where it is: the next process would meet it
+    again. There is one where fewer files are new than executables were kept.
+    """
+    try:
+        with os.scandir(folder) as found:
+            new = sum(entry.stat().st_mtime >= start - 1 for entry in found)
+    except OSError:
+        return
+    if new < len(kept):
+        mend(folder)
+    prune(folder, _LIMIT)
+
+
+def mend(folder, seconds: float = 2.0) -> int:
+    """Delete the entries that cannot be unpacked, the latest first, for at most so many seconds; returns how many."""
+    unpack, deleted, end = _unpacker(), 0, time.monotonic() + seconds
+    for path in sorted(pathlib.Path(folder).glob("*-cache"), key=_time_of, reverse=True):
+        if time.monotonic() > end:
+            break
+        try:
+            unpack(path.read_bytes())
+        except OSError:  # another process was faster
+            continue
+        except Exception:
+            path.unlink(missing_ok=True)
+            deleted += 1
+    return deleted
+
+
+def _time_of(path) -> float:
+    try:
+        status = path.stat()
+        return max(status.st_atime, status.st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _unpacker():
+    """The inverse of what JAX packs executables with: Zstandard where there is a module for it."""
+    try:
+        from compression import zstd
+
+        return zstd.decompress
+    except ImportError:
+        pass
+    try:
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompress
+    except ImportError:
+        return zlib.decompress
 
 
 def prune(folder, limit: int) -> int:
