@@ -81,7 +81,7 @@ def test_crossentropy_by_the_shapes(units, y, wanted):
 
 REFUSED = [
     (dict(loss={"a": "mse", "b": "mse"}, loss_weights={"c": 2}), "'c'"), (dict(loss="mse", metrics={"c": "mae"}), "'c'"),
-    (dict(loss={"a": ["mse", "mae"], "b": "mse"}), "one loss"), (dict(loss=["mse"] * 3), "list of 3"),
+    (dict(loss={"a": {"p": "mse"}, "b": "mse"}), "keys 'p'"), (dict(loss=["mse"] * 3), "list of 3"),
 ]
 
 

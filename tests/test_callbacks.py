@@ -3,6 +3,7 @@
 import http.server
 import json
 import pathlib
+import shutil
 import threading
 
 import keras
@@ -359,15 +360,102 @@ def test_tensorboard_refuses(told):
 # Orbax -------------------------------------------------------------------------------------------------------------------
 
 
-def test_orbax_checkpoints_hold_the_weights(weights, tmp_path):
-    orbax = pytest.importorskip("orbax.checkpoint")
-    model, _, _ = run(cornu, weights, lambda k: [C.OrbaxCheckpoint(tmp_path, max_to_keep=2)], epochs=4)
-    manager = orbax.CheckpointManager(tmp_path)
-    assert manager.all_steps() == [2, 3]
-    saved = manager.restore(3, args=orbax.args.StandardRestore())
-    for variable in model.variables:
-        np.testing.assert_array_equal(saved["model"][variable.path], variable.numpy())
-    assert len(saved["optimizer"]) == len(model.optimizer.variables)
+@pytest.fixture(scope="module")
+def orbax_run(weights, tmp_path_factory):
+    """A model, and the folder of its last two checkpoints."""
+    pytest.importorskip("orbax.checkpoint")
+    folder = tmp_path_factory.mktemp("orbax")
+    model, _, _ = run(cornu, weights, lambda k: [C.OrbaxCheckpoint(folder, max_to_keep=2)], epochs=4)
+    return model, folder
+
+
+def same_weights(a, b):
+    assert len(a.weights) == len(b.weights)
+    for one, other in zip(a.get_weights(), b.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_orbax_checkpoints_hold_the_model(orbax_run):
+    model, folder = orbax_run
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "3"]
+    loaded = cornu.models.load_model(folder)
+    same_weights(loaded, model)
+    for one, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_keras_reads_our_orbax_checkpoints(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    inputs = cornu.Input((6,))  # Keras finds no weights of a Sequential, not even in its own checkpoints
+    model = cornu.Model(inputs, cornu.layers.Dense(3, name="first")(inputs))
+    model.compile("adam", "mse")
+    model.fit(X, np.ones((96, 3)), verbose=0, callbacks=[C.OrbaxCheckpoint(tmp_path)])
+    theirs = keras.models.load_model(tmp_path)
+    same_weights(theirs, model)
+    assert int(theirs.optimizer.iterations) == int(model.optimizer.iterations)
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_orbax_checkpoints_of_keras_are_read(weights, tmp_path, weights_only):
+    pytest.importorskip("orbax.checkpoint")
+    theirs, _, _ = run(keras, weights, lambda k: [k.callbacks.OrbaxCheckpoint(tmp_path, save_weights_only=weights_only)])
+    if weights_only:
+        with pytest.raises(cornu.saving.FileError, match="load_weights"):
+            cornu.models.load_model(tmp_path)
+        ours, _, _ = run(cornu, weights, lambda k: [])
+        ours.load_weights(tmp_path)
+    else:
+        ours = cornu.models.load_model(tmp_path)
+    same_weights(ours, theirs)
+
+
+def test_orbax_checkpoints_go_on_in_number(weights, tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    save = lambda: [C.OrbaxCheckpoint(tmp_path, save_freq=2, max_to_keep=None)]  # noqa: E731
+    model, _, _ = run(cornu, weights, lambda k: save(), epochs=1)
+    before = {int(path.name) for path in tmp_path.iterdir()}
+    loaded = cornu.models.load_model(tmp_path)
+    loaded.fit(X, Y, epochs=1, verbose=0, callbacks=save())
+    assert {int(path.name) for path in tmp_path.iterdir()} > before
+    loaded.load_weights(tmp_path / str(min(before)))  # that of one step
+
+
+def test_an_orbax_checkpoint_that_does_not_fit_changes_nothing(orbax_run):
+    _, folder = orbax_run
+    other = cornu.Sequential([cornu.Input((4,)), cornu.layers.Dense(2, name="elsewhere")])
+    before = other.get_weights()
+    with pytest.raises(ValueError, match="elsewhere/kernel"):
+        other.load_weights(folder)
+    np.testing.assert_array_equal(other.get_weights()[0], before[0])
+
+
+def test_orbax_checkpoints_hold_vocabularies(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    (tmp_path / "words.txt").write_text("cat\ndog\n")
+    words = cornu.layers.StringLookup(vocabulary=str(tmp_path / "words.txt"))
+    model = cornu.Sequential([cornu.Input((1,), dtype="string"), words, cornu.layers.Embedding(4, 2), cornu.layers.Flatten(),
+                              cornu.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(np.array([["cat"], ["cow"]]), np.ones((2, 1)), verbose=0, callbacks=[C.OrbaxCheckpoint(tmp_path / "saved")])
+    (tmp_path / "words.txt").unlink()
+    loaded = cornu.models.load_model(tmp_path / "saved")
+    assert loaded.layers[0].get_vocabulary() == ["[UNK]", "cat", "dog"]
+    same_weights(loaded, model)
+
+
+@pytest.mark.parametrize("break_it", ["pytree", "model_config"])
+def test_damaged_orbax_checkpoints(orbax_run, tmp_path, break_it):
+    shutil.copytree(orbax_run[1] / "3", tmp_path / "3")
+    for file in (tmp_path / "3" / break_it).iterdir():
+        if file.is_file() and file.name != "_METADATA":
+            file.write_bytes(b"x")
+    with pytest.raises(cornu.saving.FileError, match=break_it):
+        cornu.models.load_model(tmp_path)
+
+
+def test_where_an_orbax_checkpoint_is_written(orbax_run, tmp_path):
+    callback = C.OrbaxCheckpoint(tmp_path)
+    assert callback.is_primary_host() and not callback.is_multihost_enabled()
 
 
 def test_without_orbax_one_line_says_what_to_install(tmp_path, monkeypatch):

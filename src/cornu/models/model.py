@@ -267,6 +267,10 @@ class Model(Trainer, Layer):
         """Read the weights from a file that `save_weights` or Keras wrote (see `saving.load_weights`)."""
         return _saving().load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
+    def _checkpoint_items(self, weights_only: bool) -> dict:
+        """What OrbaxCheckpoint writes."""
+        return _saving().orbax.items_of(self, weights_only)
+
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict:
         """All state as nested dicts by the variables' paths, as JAX ("backend_tensor") or NumPy ("numpy_array") arrays."""
         return _saving().tensors.get_state_tree(self, value_format)

@@ -11,7 +11,7 @@ import zipfile
 from cornu import frames, registry
 from cornu.awaiting import awaiting_values, memory
 from cornu.files import put_folder, writing
-from cornu.saving import legacy_h5, legacy_write
+from cornu.saving import legacy_h5, legacy_write, orbax
 from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import put_member
 from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
@@ -106,7 +106,7 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     """The model in a file, with its weights and, if `compile`, its optimizer and compile settings.
 
     Args:
-        filepath: a `.keras` file, a folder that `zipped=False` wrote, or an `.h5` file of Keras 2 or 3.
+        filepath: a `.keras` file, a folder that `zipped=False` or OrbaxCheckpoint wrote, or an `.h5` file of Keras 2 or 3.
         custom_objects: names of classes and functions of one's own that the file may name.
         compile: whether to compile as the file says.
         safe_mode: without effect on what is opened: code in a file is refused in any case.
@@ -116,6 +116,8 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
     path = os.fspath(filepath)
     if path.endswith((".h5", ".hdf5")):
         return legacy_h5.load_h5(path, custom_objects, compile)
+    if orbax.is_checkpoint(path):
+        return _from_checkpoint(orbax.Checkpoint(path), custom_objects, compile)
     if os.path.isfile(path) and not path.endswith(".keras"):
         raise ValueError(f"load_model reads .keras and .h5 files, and folders. Received: {path!r}")
     members = read_folder(path) if os.path.isdir(path) else read_members(path)
@@ -145,6 +147,20 @@ def _build(config, arrays, members, custom_objects, compile, path):
         with registry.custom_object_scope(custom_objects or {}), building(path):
             model.compile_from_config(compile_config)
         fill_optimizer(model, arrays, path)
+    return model
+
+
+def _from_checkpoint(checkpoint: orbax.Checkpoint, custom_objects, compile):
+    """The model in a checkpoint, with the state that it had."""
+    config, shown = checkpoint.config(), checkpoint.folder
+    compile_config = config.pop("compile_config", None)
+    with awaiting_values(4 * checkpoint.size + (64 << 20), shown), registry.custom_object_scope(custom_objects or {}):
+        model = legacy_h5.build_model(shown, lambda: config)
+        checkpoint.fill_assets(model)
+        if compile and compile_config and hasattr(model, "compile_from_config"):
+            with building(shown):
+                model.compile_from_config(compile_config)
+        checkpoint.fill(model)
     return model
 
 

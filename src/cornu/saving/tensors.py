@@ -88,7 +88,7 @@ def weights_by_path(model) -> dict:
 _PARTS = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
 
 
-def _variables(model) -> dict:
+def variables_by_path(model) -> dict:
     """The parts of a model's state: name -> path -> variable. Raises ValueError where two variables have one path."""
     optimizer = getattr(model, "optimizer", None)
     parts = {part: getattr(model, part) for part in _PARTS if part != "optimizer_variables"}
@@ -124,7 +124,7 @@ def get_state_tree(model: Layer, value_format: str = "backend_tensor") -> dict:
     if value_format not in ("backend_tensor", "numpy_array"):
         raise ValueError(f'get_state_tree: value_format is "backend_tensor" or "numpy_array". Received: {value_format!r}')
     found: dict = {}
-    for part, variables in _variables(model).items():
+    for part, variables in variables_by_path(model).items():
         below = found.setdefault(part, {})
         for path, variable in variables.items():
             *path, last = path.split("/")
@@ -143,7 +143,7 @@ def set_state_tree(model: Layer, state_tree: dict) -> None:
 
     Raises ValueError for parts and paths that the model does not have, and for other shapes.
     """
-    held, pairs, strange = _variables(model), [], []
+    held, pairs, strange = variables_by_path(model), [], []
     for part, below in state_tree.items():
         if part not in held:
             raise ValueError(f"set_state_tree: {part!r} is none of {', '.join(_PARTS)}.")

@@ -7,7 +7,7 @@ from typing import Callable
 import numpy as np
 
 from cornu import frames
-from cornu.saving import legacy_h5, sharded, tensors
+from cornu.saving import legacy_h5, orbax, sharded, tensors
 from cornu.saving.hdf5 import Group
 from cornu.saving.safe import open_weights, read_h5, read_members
 from cornu.saving.view import FileError
@@ -58,7 +58,7 @@ def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = Tr
     Args:
         model: the model, built.
         filepath: a `.weights.h5`, `.keras`, `.weights.json` (of several files), `.safetensors` or Keras 2 `.h5` file;
-            or a dict of arrays by path, as `saving.weights_by_path` gives it.
+            a folder of OrbaxCheckpoint's, or that of one of its steps; or a dict of arrays by path, as `saving.weights_by_path` gives it.
         skip_mismatch: leave alone what does not fit; the report says what.
         strict: raise ValueError when a path is in the file or the model only, or weights would land in a layer of another
             name; otherwise the report says so.
@@ -74,6 +74,10 @@ def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = Tr
         path, found = "The dict", _Found({k: np.asarray(getattr(v, "raw", v)) for k, v in filepath.items()}, {})
     else:
         path = os.fspath(filepath)
+        if orbax.is_checkpoint(path):
+            if by_name:
+                raise ValueError("load_weights: by_name is for Keras 2's .h5 files; in checkpoints weights go by path.")
+            return orbax.Checkpoint(path).fill(model, strict, skip_mismatch, objects_to_skip)
         found = _open(path)
     try:
         if found.old is not None:
@@ -109,7 +113,7 @@ def _open(path: str) -> _Found:
     if path.endswith(".safetensors"):
         return _Found(*tensors.read_safetensors(path))
     if not path.endswith((".keras", ".h5", ".hdf5")):
-        raise ValueError(f"load_weights reads .weights.h5, .keras, .weights.json, .safetensors and .h5 files. Received: {path!r}")
+        raise ValueError(f"load_weights reads .weights.h5, .keras, .weights.json, .safetensors and .h5 files, and folders of OrbaxCheckpoint's. Received: {path!r}")
     source = read_members(path)["model.weights.h5"] if path.endswith(".keras") else open_weights(path)
     source.start_verifying()
     file = read_h5(source, path)

@@ -99,12 +99,12 @@ def check_labels(y, model) -> None:
     found = Outputs(structure, model._output_names())
     outputs = found.by_name
     compiled.bind(found, y)
-    kinds = {name: _function_of(loss) for name, loss in compiled.by_name.items()}
-    if not set(kinds.values()) & (_OF_CLASSES | _OF_BITS):
+    kinds = [(name, loss, _function_of(loss)) for name, loss in compiled.of_outputs()]
+    if not {kind for *_, kind in kinds} & (_OF_CLASSES | _OF_BITS):
         return
     targets = compiled.targets(y, found)
-    for name, kind in kinds.items():
-        target, loss, output = targets.get(name), compiled.by_name[name], outputs[name]
+    for name, loss, kind in kinds:
+        target, output = targets.get(name), outputs[name]
         if target is None or not hasattr(target, "shape"):
             continue
         classes = output.shape[getattr(loss, "axis", -1)] if output.ndim else None

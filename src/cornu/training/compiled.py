@@ -7,6 +7,7 @@ from cornu import errors, losses, tree
 from cornu import metrics as metrics_module
 from cornu.metrics.resolve import resolve_metric, target_kind
 from cornu.symbolic import shape_of
+from cornu.training.loss_parts import parts_of, sketch, weigh
 
 
 class Outputs:
@@ -15,23 +16,31 @@ class Outputs:
     Args:
         y_pred: an array or symbolic tensor, or any nest of them.
         names: the model's names of its outputs; a dict's keys, the paths of a nest, or numbers, if None.
+
+    Attributes:
+        names: the names, in order.
+        by_name: the outputs by name.
+        leaves: pairs of path and output, in the same order.
+        has_names: whether the names are more than numbers and paths.
     """
 
     def __init__(self, y_pred, names=None):
-        self.structure = y_pred
+        self.structure, self.has_names = y_pred, True
+        self.leaves = tree.flatten_with_path(y_pred)
         self.by_name = self._named(y_pred, names)
         self.names = list(self.by_name)
 
     def _named(self, y_pred, names) -> dict:
         if isinstance(y_pred, dict) and not any(map(tree.is_nested, y_pred.values())):
+            self.leaves = [((key,), value) for key, value in y_pred.items()]
             return dict(y_pred)
-        pairs = tree.flatten_with_path(y_pred)
-        leaves = [leaf for _, leaf in pairs]
+        leaves = [leaf for _, leaf in self.leaves]
         if names and len(names) == len(leaves):
             return dict(zip(names, leaves))
+        self.has_names = False
         if not isinstance(y_pred, (list, tuple, dict)):
             return {"output": y_pred}
-        return {"_".join(map(str, path)): leaf for path, leaf in pairs}
+        return {"_".join(map(str, path)): leaf for path, leaf in self.leaves}
 
     @property
     def nested(self) -> bool:
@@ -103,18 +112,9 @@ def _parts(spec, structure, what: str) -> list:
         given = {} if isinstance(spec, dict) else dict(enumerate(spec))
         fits = len(given) == len(places)
     if not fits:
-        raise ValueError(f"`{what}` does not have the nest of the model's outputs: {_sketch(spec)} stands where the outputs "
-                         f"have {_sketch(structure)}.")
+        raise ValueError(f"`{what}` does not have the nest of the model's outputs: {sketch(spec)} stands where the outputs "
+                         f"have {sketch(structure)}.")
     return [part for place in places for part in _parts(given.get(place), structure[place], what)]
-
-
-def _sketch(nest) -> str:
-    return f"the keys {', '.join(map(repr, nest))}" if isinstance(nest, dict) else f"a list of {len(nest)}"
-
-
-def _alone(spec):
-    """What stands in a list of one."""
-    return spec[0] if isinstance(spec, (list, tuple)) and len(spec) == 1 else spec
 
 
 class CompiledLoss:
@@ -123,7 +123,7 @@ class CompiledLoss:
     def __init__(self, loss, loss_weights=None):
         self.loss, self.loss_weights = loss, loss_weights
         self._check(loss)
-        self.by_name = None
+        self.parts = self._names = None
 
     @staticmethod
     def _check(loss) -> None:
@@ -132,27 +132,29 @@ class CompiledLoss:
             if item is not None and not _by_kind(item):
                 losses.get(item)
 
+    @property
+    def bound(self) -> bool:
+        """Whether the outputs are known."""
+        return self.parts is not None
+
     def bind(self, outputs: Outputs, y=None) -> None:
         """Match losses and weights with the outputs; the targets' shapes say which cross-entropy is meant."""
-        names = outputs.names
-        if self.by_name is not None and set(self.by_name) == set(names):  # JAX sorts the keys of dicts
+        if self.bound and self._names == set(outputs.names):  # JAX sorts the keys of dicts
             return
-        one = len(names) == 1
-        told = _losses_told(self.loss, outputs)
+        parts = parts_of(self.loss, outputs, outputs.split)
+        weigh(parts, self.loss_weights, self.loss, outputs.split)
         targets = {}
-        if any(map(_by_kind, told.values())):
-            targets = outputs.split_data(y, "y", only=_only_learnt(told))
-        by_name = {n: _one_loss(told[n], n, targets.get(n), outputs.by_name[n]) for n in names}
-        weights = self.loss_weights
-        weights = {} if weights is None else outputs.split(_alone(weights) if one else weights, "loss_weights")
-        self.weights = {n: _alone(weights.get(n)) for n in names}
-        learnt = [n for n in names if by_name[n] is not None]
-        self.trackers = {} if len(learnt) < 2 else {n: metrics_module.Mean(name=f"{n}_loss") for n in learnt}
-        self.by_name = by_name
+        if any(_by_kind(loss) for part in parts for loss in part.losses):
+            targets = outputs.split_data(y, "y", only=_only_leaf(parts))
+        for part in parts:
+            of_kind = [part.of(found) for found in (targets, outputs.by_name)]
+            part.losses = [_one_loss(loss, *of_kind) for loss in part.losses]
+        self.trackers = [_tracker(f"{part.name}_loss") for part in parts] if len(parts) > 1 else []
+        self.parts, self._names = parts, set(outputs.names)
 
     def unbind(self) -> None:
         """Forget the outputs, as before the first batch."""
-        self.by_name = None
+        self.parts = None
 
     def targets(self, y, outputs: Outputs) -> dict:
         """The targets by output name; one array is for the one output that has a loss."""
@@ -160,31 +162,34 @@ class CompiledLoss:
 
     def only_output(self) -> str | None:
         """The output that has a loss, where it is one alone."""
-        return _only_learnt(self.by_name or {})
+        return _only_leaf(self.parts or ())
+
+    def of_outputs(self) -> list:
+        """Pairs of an output's name and a loss that is of this output alone."""
+        return [(part.leaves[0], loss) for part in self.parts or () if part.nest is None for loss in part.losses]
 
     def __call__(self, y, y_pred, sample_weight, output_names=None):
         found = Outputs(y_pred, output_names)
         self.bind(found, y)
-        outputs, targets = found.by_name, self.targets(y, found)
-        weights = found.split_data(sample_weight, "sample_weight", shared=True)
+        targets, weights = self.targets(y, found), found.split_data(sample_weight, "sample_weight", shared=True)
         total = None
-        for name, loss in self.by_name.items():
-            if loss is None:
-                continue
-            if targets.get(name) is None:
-                raise ValueError(f"There is a loss for output {name!r}, but no target: y is "
+        for i, part in enumerate(self.parts):
+            output, target = part.of(found.by_name), part.of(targets)
+            if target is None:
+                raise ValueError(f"There is a loss for output {part.leaves[0]!r}, but no target: y is "
                                  f"{'None' if y is None else 'missing it'}. Pass y, or give the output no loss.")
-            value = jnp.asarray(_value(loss, targets[name], outputs[name], weights.get(name)))
-            if name in self.trackers:
-                self.trackers[name].update_state(value, sample_weight=_batch_size(outputs[name]))
-            if self.weights[name] is not None:
-                value = value * self.weights[name]
+            weight = part.weights_of(weights)
+            value = jnp.asarray(sum(_value(loss, target, output, weight) for loss in part.losses))
+            if self.trackers:
+                self.trackers[i].update_state(value, sample_weight=_batch_size(tree.flatten(output)[0]))
+            if part.weight is not None:
+                value = value * part.weight
             total = value if total is None else total + value
         return total
 
     @property
     def metrics(self) -> list:
-        return list(self.trackers.values()) if self.by_name else []
+        return self.trackers if self.bound else []
 
 
 def _value(loss, y, y_pred, weight):
@@ -204,28 +209,23 @@ def _by_kind(loss) -> bool:
     return isinstance(loss, str) and loss in _BY_KIND
 
 
-def _losses_told(loss, outputs: Outputs) -> dict:
-    """What `compile` was told of each output's loss; None where it has none."""
-    if len(outputs.names) == 1 and not isinstance(loss, dict):
-        return {outputs.names[0]: _alone(loss)}
-    given = outputs.split(loss, "loss")
-    return {name: _alone(given.get(name)) for name in outputs.names}
+def _tracker(name: str):
+    mean = metrics_module.Mean(name=name.replace("/", "_"))
+    mean.name = name  # which may be a path, unlike the names of its variables
+    return mean
 
 
-def _only_learnt(loss_of: dict) -> str | None:
+def _only_leaf(parts) -> str | None:
     """The output that has a loss, where it is one alone."""
-    learnt = [name for name, loss in loss_of.items() if loss is not None]
+    learnt = list(dict.fromkeys(name for part in parts for name in part.leaves))
     return learnt[0] if len(learnt) == 1 else None
 
 
-def _one_loss(loss, name: str, y, y_pred):
+def _one_loss(loss, y, y_pred):
     if _by_kind(loss):
         kind = target_kind(None if y is None else shape_of(y), shape_of(y_pred))
         loss = f"{kind}_crossentropy" if kind != "sparse" else "sparse_categorical_crossentropy"
-    if isinstance(loss, (list, tuple)):
-        raise ValueError(f"`loss` has a list of {len(loss)} for output {name!r}, which is one tensor: it has one loss. Add "
-                         "losses up in a function of (y_true, y_pred).")
-    return None if loss is None else losses.get(loss)
+    return losses.get(loss)
 
 
 def _batch_size(x):
@@ -244,7 +244,7 @@ class CompiledMetrics:
         self.made = None
 
     def bind(self, y, y_pred, output_names=None, only: str | None = None) -> None:
-        """Make the metrics for these outputs; names become `<output>_<metric>` where there are several.
+        """Make the metrics for these outputs; names become `<output>_<metric>` where there are several outputs with names.
 
         Args:
             y, y_pred: targets and outputs, as arrays or symbolic tensors.
@@ -255,7 +255,7 @@ class CompiledMetrics:
         if self.made is not None and set(self.names) == set(found.names):
             return
         names, targets, made = found.names, found.split_data(y, "y", only=only) if self._any() else {}, []
-        loss_of = {n: None if _by_kind(loss) else loss for n, loss in _losses_told(self.loss, found).items()}
+        loss_of = self._loss_of(found)
         for kind, spec in self.specs.items():
             for name, items in self._per_output(spec, kind, found).items():
                 for item in tree.flatten(items):
@@ -265,11 +265,17 @@ class CompiledMetrics:
                     metric = resolve_metric(item, *shapes, loss_of.get(name))
                     made.append((name, kind == "weighted_metrics", metric))
         self.names = names
-        self.made = self._with_keys(made)
+        self.made = self._with_keys(made, len(names) > 1 and found.has_names)
 
     def unbind(self) -> None:
         """Forget the outputs, as before the first batch."""
         self.made = None
+
+    def _loss_of(self, outputs: Outputs) -> dict:
+        """By output name, what `compile` was told is its loss, which says what "accuracy" means."""
+        parts = parts_of(self.loss, outputs, outputs.split)
+        told = {part.leaves[0]: part.losses[0] for part in parts if part.nest is None}
+        return {name: None if _by_kind(loss) else loss for name, loss in told.items()}
 
     def _any(self) -> bool:
         return any(item is not None for spec in self.specs.values() for item in tree.flatten(spec))
@@ -281,12 +287,13 @@ class CompiledMetrics:
             return {outputs.names[0]: spec}
         return outputs.split(spec, what)
 
-    def _with_keys(self, made: list) -> list:
+    @staticmethod
+    def _with_keys(made: list, by_output: bool) -> list:
         """The metrics with the names under which they are logged, each of them once."""
         seen: dict[str, int] = {}
         found = []
         for name, weighted, metric in made:
-            prefix = f"{name}_" if len(self.names) > 1 else ""
+            prefix = f"{name}_" if by_output else ""
             key = prefix + metric.name
             if weighted and key in seen:
                 key = f"{prefix}weighted_{metric.name}"

@@ -8,8 +8,8 @@ import inspect
 import jax
 import numpy as np
 
-from cornu import data as data_module, frames
-from cornu import dtypes, optimizers, tree
+from cornu import data as data_module
+from cornu import dtypes, frames, optimizers, registry, tree
 from cornu.callbacks import Logs
 from cornu.data import ArraySource, IterableSource, columns_of
 from cornu.lowering import current_platform, prepare_cpu
@@ -149,7 +149,7 @@ class Loop(Compiling):
         Where that is refused, nothing stays bound: the same call is refused alike, and a mended one works.
         """
         loss, compiled = self._loss, self._metrics_compiled
-        if (loss is None or loss.by_name is not None) and compiled.made is not None:
+        if (loss is None or loss.bound) and compiled.made is not None:
             return
         targets = tree.map_structure(lambda a: KerasTensor(a.shape, _dtype(a)), y)
         y_pred = self._outputs_for(x, y)
@@ -160,7 +160,7 @@ class Loop(Compiling):
         try:
             only = None
             if loss is not None:
-                loss.bind(Outputs(y_pred, self._output_names()), targets)
+                self._bind_loss(x, targets, y_pred)
                 only = loss.only_output()
             compiled.bind(targets, y_pred, self._output_names(), only)
             infer(update, (targets, y_pred), {}, "metrics")  # metrics that make variables on first use make them now
@@ -169,6 +169,15 @@ class Loop(Compiling):
             if loss is not None:
                 loss.unbind()
             raise
+
+    def _bind_loss(self, x, y, y_pred) -> None:
+        """Match the compiled losses with the outputs, or with what a `compute_loss` of the user's makes of them."""
+        if not registry.is_builtin(type(self).compute_loss):
+            inputs = tree.map_structure(lambda a: None if a is None else KerasTensor(a.shape, _dtype(a)), x)
+            with contextlib.suppress(Exception):  # one that needs more than this is told so by the step itself
+                infer(lambda x, y, y_pred: self._compute_loss(x, y, y_pred, None, True), (inputs, y, y_pred), {}, "loss")
+        if not self._loss.bound:
+            self._loss.bind(Outputs(y_pred, self._output_names()), y)
 
     def _outputs_for(self, x, y):
         """The outputs for a batch as symbolic tensors; the sizes that a graph leaves open are those of the batch."""
