@@ -122,3 +122,29 @@ def test_under_mixed_precision():
 def test_errors_say_what_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("axes", [None, (1,), (2,), (1, 2)])
+def test_the_equations_that_subclasses_read(axes):
+    x = np.random.default_rng(0).normal(size=(2, 5, 3) if axes is None else (2, 5, 4, 3)).astype("float32")
+    layer = MultiHeadAttention(2, 4, attention_axes=axes, output_shape=3)
+    result, scores = layer(x, x, return_attention_scores=True)
+    query, key, value = layer._query_dense(x), layer._key_dense(x), layer._value_dense(x)
+    products = jnp.einsum(layer._dot_product_equation, key, query / 2)
+    kept = scores.shape[:-len(layer._axes)]
+    weights = jax.nn.softmax(products.reshape((*kept, -1)), -1).reshape(products.shape)
+    assert np.allclose(weights, scores, atol=1e-5)
+    again = layer._output_dense(jnp.einsum(layer._combine_equation, weights, value))
+    assert np.allclose(again, result, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda: MultiHeadAttention(2, 4),
+                                  lambda: GroupQueryAttention(4, 2, 2)])
+@pytest.mark.parametrize("rank", [2, 3, 4])
+def test_masks_of_fewer_axes_in_what_subclasses_call(make, rank):
+    x, mask = np.random.default_rng(0).normal(size=(5, 5, 3)), np.tri(5)
+    layer = make()
+    want = layer(x, x, attention_mask=mask[None])
+    parts = layer._query_dense(x), layer._key_dense(x), layer._value_dense(x)
+    found = layer._compute_attention(*parts, attention_mask=mask.reshape((1,) * (rank - 2) + (5, 5)))
+    assert np.allclose(layer._output_dense(found[0]), want, atol=1e-5)

@@ -112,6 +112,22 @@ def test_private_functions_read_and_set_an_arrays_mask():
     assert get(x).tolist() == [[True, False]]
 
 
+def test_what_a_method_keeps_apart_is_no_part_of_the_layer():
+    apart = private_modules.find("utils.tracking", "no_automatic_dependency_tracking")
+
+    class Keeper(cornu.layers.Layer):
+        @apart
+        def note(self, layer):
+            self.noted = {"layer": [layer]}
+
+    keeper, dense = Keeper(), cornu.layers.Dense(2)
+    dense.build((None, 3))
+    keeper.note(dense)
+    assert keeper.noted["layer"] == [dense] and keeper.weights == keeper._layers == []
+    keeper.dense = dense
+    assert len(keeper.weights) == 2
+
+
 def test_no_distribution_is_set_and_none_can_be():
     python("""
 import keras, jax

@@ -389,3 +389,50 @@ def test_check_layer_passes_a_good_layer_and_names_what_fails():
 
     with pytest.raises(AssertionError, match="Unstable.*finite gradients does not hold"):
         cornu.testing.check_layer(Unstable, {}, (2, 4))
+
+
+class WithParts(cornu.layers.Layer):
+    """Has a part of each kind, and one that stands in no attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.seen = [cornu.layers.Dense(1)], cornu.metrics.Mean(name="seen")
+        self.seeds = cornu.random.SeedGenerator(1)
+        self.unnamed = id(self._tracker.track(cornu.layers.Dense(2)))
+
+    def build(self, shape):
+        self.still = self.add_weight((2,), trainable=False)
+        self.moving = self.add_weight((3,))
+        for layer in self._layers:
+            layer.build(shape)
+
+
+def test_parts_are_found_under_the_names_that_keras_keeps_them():
+    layer = WithParts()
+    layer.build((None, 4))
+    assert layer._build_shapes_dict == {"shape": (None, 4)}
+    assert layer._metrics == [layer.seen] and layer._seed_generators == [layer.seeds]
+    assert layer._trainable_variables == [layer.moving]
+    assert layer._non_trainable_variables == [layer.still]
+    assert [type(part).__name__ for part in layer._layers] == ["Dense", "Dense"]
+    assert layer.unnamed == id(layer._layers[1]) and len(layer.trainable_variables) == 5
+    layer._tracker.unlock()
+    layer._tracker.lock()
+
+
+def test_attributes_of_such_a_name_are_the_users_own():
+    class Own(cornu.Model):
+        def __init__(self):
+            super().__init__()
+            self._layers, self.last = [cornu.layers.Dense(3)], cornu.layers.Dense(1)
+            self._metrics = [cornu.metrics.Mean(name="own")]
+
+        def call(self, x):
+            for layer in self._layers:
+                x = layer(x)
+            return self.last(x)
+
+    model = Own()
+    model(np.ones((1, 2), "float32"))
+    assert len(model._layers) == 1 and len(model.layers) == 2 and len(model.weights) == 4
+    assert [metric.name for metric in model.metrics] == ["own"]

@@ -479,3 +479,18 @@ def test_remat_keeps_losses_and_plain_arguments():
     layer = Own()
     (total, (added,)), _ = cornu.value_and_grad(lambda: (cornu.remat(layer)(X, training=True).sum(), layer.losses), [])
     np.testing.assert_allclose([total, added], [2 * X.sum(), X.sum()], rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrap", [lambda x: [x], lambda x: (x,)])
+def test_a_list_of_one_output_gives_that_output(wrap):
+    x = cornu.Input((3,))
+    model = cornu.Model(x, wrap(cornu.layers.Dense(2)(x)))
+    data = np.ones((4, 3), "float32")
+    assert model(data).shape == model.predict(data, verbose=0).shape == (4, 2)
+    assert model.predict_on_batch(data).shape == (4, 2) and model.output_shape == (None, 2)
+    inner = model(cornu.Input((3,)))  # symbolic, it has the structure that was stated
+    assert type(inner) is type(model.output) and inner[0].shape == (None, 2)
+    model.compile("sgd", ["mse"], metrics=["mae"])
+    for y in (np.ones((4, 2)), [np.ones((4, 2))]):
+        assert set(model.fit(data, y, verbose=0).history) == {"loss", "mae"}
+    assert cornu.models.clone_model(model)(data).shape == (4, 2)

@@ -444,3 +444,30 @@ def test_a_gan_of_two_compiled_models():
         d.trainable = True
         assert all(np.array_equal(a, b) for a, b in zip(before[0], d.get_weights()))
         assert not any(np.array_equal(a, b) for a, b in zip(before[1], g.get_weights()))
+
+
+@pytest.mark.parametrize("form", ["hands on", "other names", "data alone", "data and more"])
+def test_a_steps_form_is_read_from_what_it_takes(form):
+    class Handing(cornu.Model):
+        def stateful(self, state, data):
+            return cornu.Model.train_step(self, state, data)
+
+    def hands_on(self, *args, **kwargs):
+        return self.stateful(*args, **kwargs)
+
+    def other_names(self, values, batch):
+        return self.stateful(values, batch)
+
+    def data_and_more(self, batch, more=None):
+        return cornu.Model.train_step(self, batch)
+
+    steps = {"hands on": hands_on, "other names": other_names,
+             "data alone": lambda self, batch: cornu.Model.train_step(self, batch),
+             "data and more": data_and_more}
+    Handing.train_step = steps[form]
+    x = cornu.Input((3,))
+    model = Handing(x, cornu.layers.Dense(1)(x))
+    model.compile("sgd", "mse")
+    before = model.get_weights()[0]
+    assert model.fit(np.ones((8, 3)), np.ones((8, 1)), verbose=0).history["loss"][0] > 0
+    assert not np.allclose(before, model.get_weights()[0])

@@ -1,5 +1,6 @@
 """Files: both ways with the real Keras, training that continues, strictness, hostile files."""
 
+import io
 import json
 import zipfile
 
@@ -120,3 +121,35 @@ def test_hostile_weights(trap, tmp_path):
         trap(f, h5py)
     with pytest.raises(saving.FileError):
         small().load_weights(path)
+
+
+@pytest.mark.parametrize("way", ["bytes", "file", "at the end of another", "keras.src"])
+def test_models_go_through_open_files(way, tmp_path):
+    save, load = saving.save_model, saving.load_model
+    if way == "keras.src":
+        from cornu.doors import private_modules
+        save, load = (private_modules.find("saving.saving_lib", f"{verb}_model") for verb in ("save", "load"))
+    model, x = small(), np.ones((2, 3), "float32")
+    model.compile("adam", "mse")
+    model.fit(x, np.ones((2, 2)), verbose=0)
+    file = io.BytesIO() if way != "file" else open(tmp_path / "model.zip", "w+b")
+    with file:
+        file.write(b"before" if way == "at the end of another" else b"")
+        begin = file.tell()
+        save(model, file)
+        file.seek(begin)
+        same = load(file)
+        assert np.array_equal(same.predict(x, verbose=0), model.predict(x, verbose=0))
+        assert int(same.optimizer.iterations) == 1 and not file.closed
+
+
+def test_open_files_that_are_no_good(tmp_path):
+    file = io.BytesIO()
+    saving.save_model(small(), file)
+    with pytest.raises(saving.FileError, match="The open file is cut short"):
+        saving.load_model(io.BytesIO(file.getvalue()[:-30]))
+    for words, call in [("binary", lambda: saving.save_model(small(), io.StringIO())),
+                        ("binary", lambda: saving.load_model(io.StringIO())),
+                        ("in one piece", lambda: saving.save_model(small(), file, zipped=False))]:
+        with pytest.raises(ValueError, match=words):
+            call()

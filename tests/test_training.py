@@ -300,3 +300,32 @@ def test_several_outputs_by_name():
     assert set(a) == set(b)
     for name in b:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("give", [
+    lambda variable, array: variable.assign(array),
+    lambda variable, array: variable.assign(cornu.Variable(array)),
+    lambda variable, array: [other.assign(array) for other in (variable, variable)],
+])
+def test_training_leaves_arrays_alone_that_were_assigned(give):
+    model = cornu.Sequential([cornu.Input((3,)), cornu.layers.Dense(3, use_bias=False)])
+    model.compile("sgd", "mse")
+    array = jax.numpy.eye(3) + 0
+    give(model.weights[0], array)
+    model.fit(np.ones((8, 3)), np.zeros((8, 3)), verbose=0)
+    assert np.array_equal(array, np.eye(3))
+
+
+@pytest.mark.parametrize("tie", [
+    lambda online, target: target.assign(online), lambda online, target: target.assign(online.value),
+    lambda online, target: cornu.Variable(online), lambda online, target: cornu.Variable(online.value),
+])
+def test_a_variable_that_was_set_from_another_trains_with_it(tie):
+    model = cornu.Sequential([cornu.Input((3,)), *(cornu.layers.Dense(3) for _ in range(2))])
+    online, target = (layer.kernel for layer in model.layers)
+    made = tie(online, target)
+    model.another = made if isinstance(made, cornu.Variable) else None
+    model.compile("sgd", "mse")
+    for _ in range(2):
+        model.fit(np.ones((8, 3)), np.zeros((8, 3)), verbose=0)
+    assert not np.array_equal(online, target)

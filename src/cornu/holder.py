@@ -14,11 +14,43 @@ from cornu.random import SeedGenerator
 from cornu.variable import Variable, structure
 
 _NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told",
-                        "_steps", "_kept_parts", "_made_now", "_lost"))
+                        "_steps", "_kept_parts", "_made_now", "_lost", "_set_apart"))
 
 
 class MadeInCall(RuntimeError, ValueError):
     """A layer was given new weights or parts by its `call`; Keras raises ValueError for that."""
+
+
+class Seen:
+    """An attribute that is read from the object, until somebody sets one of this name: then it is theirs, like any other.
+
+    Under such names Keras keeps parts of its layers; packages read them, and some users name lists of their own so.
+    """
+
+    def __init__(self, read):
+        self.read = read
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else self.read(instance)
+
+
+class Tracker:
+    """What Keras notes a layer's parts in. Here parts are found by a walk, and may be added at any time."""
+
+    def __init__(self, owner):
+        self._owner = owner
+
+    def track(self, part):
+        """Make this a part of the layer, though it may stand in no attribute; returns it."""
+        self._owner.__dict__.setdefault("_tracked", []).append(part)
+        structure["version"] += 1
+        return part
+
+    def lock(self, message: str | None = None) -> None:
+        """Nothing is ever locked."""
+
+    def unlock(self) -> None:
+        """Nothing is ever locked."""
 
 
 class Holder:
@@ -83,6 +115,15 @@ class Holder:
                     "and keep it in an attribute.")
             before[kind] = weakref.ref(layer)
 
+    # parts, under the names that Keras keeps them
+
+    _layers = Seen(lambda self: self._sublayers)
+    _metrics = Seen(lambda self: [p for p in self._parts() if is_metric(p)])
+    _trainable_variables = Seen(lambda self: [v for v in self._own_variables() if v.made_trainable])
+    _non_trainable_variables = Seen(lambda self: [v for v in self._own_variables() if not v.made_trainable])
+    _seed_generators = Seen(lambda self: [p for p in self._parts() if isinstance(p, SeedGenerator)])
+    _tracker = Seen(Tracker)
+
     # parts -----------------------------------------------------------------------------------------------------
 
     def _parts(self):
@@ -94,28 +135,34 @@ class Holder:
         if kept is not None and kept[0] == state:
             return kept[1]
         seen, found, open_ended = set(), [], False
+        apart = self.__dict__.get("_set_apart", ())
         for name, value in self.__dict__.items():
-            if name not in _NOT_PARTS:
+            if name not in _NOT_PARTS and name not in apart:
                 found += _walk(value, seen)
                 open_ended |= isinstance(value, (list, set, dict, tuple)) and not tree.is_shape(value)
         if not open_ended:
             self.__dict__["_kept_parts"] = (structure["version"], len(self.__dict__) + (kept is None)), found
         return found
 
+    def _set_attributes_apart(self, names):
+        """From now on what stands in these attributes is no part of this object, whatever it is."""
+        self.__dict__["_set_apart"] = frozenset(names).union(self.__dict__.get("_set_apart", ()))
+        structure["version"] += 1
+
     @property
-    def _layers(self) -> list:
+    def _sublayers(self) -> list:
         return [p for p in self._parts() if isinstance(p, Holder)]
 
     def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
         found, seen = ([self] if include_self else []), {id(self)}
-        queue = list(self._layers)
+        queue = list(self._sublayers)
         while queue:
             layer = queue.pop(0)
             if id(layer) not in seen:
                 seen.add(id(layer))
                 found.append(layer)
                 if recursive:
-                    queue = layer._layers + queue
+                    queue = layer._sublayers + queue
         return found
 
     def _own_variables(self) -> list:
@@ -144,7 +191,7 @@ class Holder:
         if not self.trainable:
             return []
         own = [v for v in self._own_variables() if v.trainable]
-        return _unique(own + [v for layer in self._layers for v in layer.trainable_variables])
+        return _unique(own + [v for layer in self._sublayers for v in layer.trainable_variables])
 
     @property
     def non_trainable_variables(self) -> list:
@@ -180,7 +227,7 @@ class Holder:
         for part in self._parts():
             if isinstance(part, Variable) and part.made_trainable:
                 part.trainable = value
-        for layer in self._layers:
+        for layer in self._sublayers:
             layer.trainable = value
 
     # values ----------------------------------------------------------------------------------------------------

@@ -279,7 +279,8 @@ class Variable:
                 if isinstance(value, np.ndarray):
                     value = dtypes.native(value)
                 dtype = _default_dtype(value) if dtype is None else dtype
-            value = own_array(value, dtypes.standardize(dtype), copy=value is initializer)
+            another = value is initializer or isinstance(initializer, Variable)  # somebody else's array
+            value = own_array(value, dtypes.standardize(dtype), copy=another)
             if shape is not None and tuple(value.shape) != standardize_shape(shape):
                 raise ValueError(f"Variable {self.name!r}: the initial value has shape {tuple(value.shape)}, "
                                  f"not the stated {tuple(shape)}.")
@@ -372,7 +373,11 @@ class Variable:
 
     def assign(self, value):
         """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
-        return self._write(self._kept(getattr(value, "raw", value)))
+        given = getattr(value, "raw", value)
+        kept = self._kept(given)
+        if kept is given and _scope.get() is None and not isinstance(kept, jax.core.Tracer):
+            kept = own_array(kept, kept.dtype, copy=True)  # it may be another variable's, or its owner's for later
+        return self._write(kept)
 
     def _kept(self, value):
         """The value in the form in which it is stored."""
@@ -396,11 +401,11 @@ class Variable:
 
     def assign_add(self, value):
         """Add to the value; returns the sum."""
-        return self.assign(self.raw + getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype))
+        return self._write(self._kept(self.raw + getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype)))
 
     def assign_sub(self, value):
         """Subtract from the value; returns the difference."""
-        return self.assign(self.raw - getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype))
+        return self._write(self._kept(self.raw - getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype)))
 
     # as an array -----------------------------------------------------------------------------------------------
 
@@ -510,7 +515,9 @@ def own_array(value, dtype, copy: bool = False):
             value = dtypes.native(value)
         return jax.device_put(np.array(value, dtype=dtype))
     found = jnp.asarray(value, dtype=dtype)
-    return jnp.array(found, copy=True) if copy and found is value else found
+    if not copy or found is not value:
+        return found
+    return jnp.array(found, copy=True) if isinstance(found, jax.core.Tracer) else jax.device_put(found, may_alias=False)
 
 
 def filled(shape, number, dtype, like=None):

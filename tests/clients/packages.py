@@ -24,9 +24,9 @@ CLIENTS = {
         ["keras-tuner", "scikit-learn", "scipy", "pandas", "six", TENSORFLOW], tests=["keras_tuner"]
     ),
     "keras-hub": Client(
-        ["kagglehub", "kagglesdk", "huggingface_hub", "regex", "sentencepiece", "tokenizers",
+        ["kagglehub", "kagglesdk==0.1.28", "huggingface_hub", "regex", "sentencepiece", "tokenizers",
          "pillow", TENSORFLOW],
-        alone=["keras-hub", "tensorflow-text==2.21.0"],
+        alone=["keras-hub", "tensorflow-text==2.21.1"],
         tests=["keras_hub/src/layers"],
     ),
     "keras-rs": Client(["keras-rs"]),

@@ -34,7 +34,8 @@ def wants(package: str, part: str) -> bool:
     """Whether who imports the package is after this part of it, or is no installed package.
 
     `import tensorflow` in an installed package is mostly a question whether TensorFlow is there;
-    `import tensorflow.keras` and `from tensorflow import keras` are not.
+    `import tensorflow.keras` and `from tensorflow import keras` are not, nor is the first where
+    one of these stands beside it.
     """
     whole = f"{package}.{part}"
     for frame in _frames():
@@ -43,7 +44,11 @@ def wants(package: str, part: str) -> bool:
             if isinstance(name, str) and f"{name}.".startswith(f"{whole}."):
                 return True
             continue
-        return not _is_installed(frame.f_code.co_filename) or part in _from_list(frame)
+        installed = _is_installed(frame.f_code.co_filename)
+        return not installed or any(
+            f"{name}.".startswith(f"{whole}.") or (name == package and part in names)
+            for name, names in _imports(frame.f_code)
+        )
     return True
 
 
@@ -54,13 +59,10 @@ def _is_installed(filename):
     )
 
 
-def _from_list(frame):
-    """The names after `import` in the `from ... import ...` that a frame is at."""
+def _imports(code):
+    """The imports in a piece of code: pairs of a module and the names that are taken from it."""
     before = None
-    for instruction in dis.get_instructions(frame.f_code):
-        if instruction.offset == frame.f_lasti:
-            break
-        if instruction.opname == "LOAD_CONST":
-            before = instruction
-    names = before.argval if before is not None else None
-    return names if isinstance(names, tuple) else ()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            yield instruction.argval, before if isinstance(before, tuple) else ()
+        before = instruction.argval if instruction.opname == "LOAD_CONST" else before

@@ -1,5 +1,6 @@
 """Small things that programs import from `keras.src` and that cornu has no use for itself."""
 
+import functools
 import sys
 
 
@@ -27,3 +28,20 @@ def get_keras_mask(x):
 def set_keras_mask(x, mask) -> None:
     """Leave a mask on an array, for the layers that it is given to."""
     x._keras_mask = mask
+
+
+def no_automatic_dependency_tracking(method):
+    """A decorator: what a layer's method keeps in attributes is no part of the layer."""
+
+    @functools.wraps(method)
+    def apart(self, *args, **kwargs):
+        before = dict(self.__dict__)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._set_attributes_apart(
+                name for name, value in self.__dict__.items()
+                if name not in before or before[name] is not value
+            )
+
+    return apart

@@ -17,6 +17,8 @@ NAMES = {
         "keras_export": "cornu.doors.private_helpers.keras_export",
         "in_grain_data_pipeline": "cornu.doors.private_helpers.in_grain_data_pipeline",
         "any_symbolic_tensors": "cornu.symbolic.any_symbolic",
+        "no_automatic_dependency_tracking":
+            "cornu.doors.private_helpers.no_automatic_dependency_tracking",
         "auto_name": "cornu.names.auto_name",
         "to_snake_case": "cornu.names.to_snake_case",
         "call_context": "cornu.context.current",

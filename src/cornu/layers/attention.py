@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import string
 
 import jax
 import jax.numpy as jnp
@@ -272,10 +273,23 @@ class MultiHeadAttention(_HeadAttention):
     _output_shape, _dropout = property(lambda self: self.output_shape), property(lambda self: self.dropout)
     _attention_axes = property(lambda self: tuple(self._axes) if self.built else self.attention_axes)
     _inverse_sqrt_key_dim = property(lambda self: self.key_dim ** -0.5)
+    _dot_product_equation = property(lambda self: self._equations()[0])
+    _combine_equation = property(lambda self: self._equations()[1])
     query_dense = property(lambda self: self._query_dense)
     key_dense = property(lambda self: self._key_dense)
     value_dense = property(lambda self: self._value_dense)
     output_dense = property(lambda self: self._output_dense)
+
+    def _equations(self) -> tuple:
+        """For einsum: the scores of the projected keys and queries, and the result of the scores and projected values."""
+        letters = iter(string.ascii_lowercase)
+        queries = [next(letters) for _ in range(1 + len(self._free) + len(self._axes))]
+        keys = [next(letters) if axis in self._axes else letter for axis, letter in enumerate(queries)]
+        heads, size = next(letters), next(letters)
+        lead = "".join(queries[axis] for axis in (0, *self._free))
+        scores = f"{lead}{heads}" + "".join(side[axis] for side in (queries, keys) for axis in self._axes)
+        queries, keys = ("".join(side) + heads + size for side in (queries, keys))
+        return f"{keys},{queries}->{scores}", f"{scores},{keys}->{queries}"
 
     def _part_regularizer(self):
         return self._activity_regularizer
@@ -319,13 +333,13 @@ class MultiHeadAttention(_HeadAttention):
 
         Args:
             query, key, value: of shape (batch, length, heads, size).
-            attention_mask: of shape (batch or 1, queries, keys), or with the heads behind the batch; None for none.
+            attention_mask: of shape (batch or 1, queries, keys), with the heads behind the batch, or without both; None
+                for none.
             training: whether weights are dropped.
             return_attention_scores: whether the scores, (batch, heads, queries, keys), are wanted; else they may be None.
             use_causal_mask: whether a query also sees no keys after its own place.
         """
-        mask = attention_mask[:, None] if attention_mask is not None and attention_mask.ndim == 3 else attention_mask
-        return self._attend(query, key, value, mask, use_causal_mask, training, return_attention_scores)
+        return self._attend(query, key, value, _of_heads(attention_mask), use_causal_mask, training, return_attention_scores)
 
     def _masked_softmax(self, attention_scores, attention_mask=None):
         """The softmax of scores (batch, heads, queries, keys) where the mask holds."""
@@ -420,12 +434,19 @@ class GroupedQueryAttention(_HeadAttention):
 
         Args:
             query, key, value: of shape (batch, length, heads, size).
-            attention_mask: of shape (batch or 1, queries, keys), or with the heads behind the batch; None for none.
+            attention_mask: of shape (batch or 1, queries, keys), with the heads behind the batch, or without both; None
+                for none.
             training: whether weights are dropped.
             use_causal_mask: whether a query also sees no keys after its own place.
         """
-        mask = attention_mask[:, None] if attention_mask is not None and attention_mask.ndim == 3 else attention_mask
-        return self._attend(query, key, value, mask, use_causal_mask, training, True)
+        return self._attend(query, key, value, _of_heads(attention_mask), use_causal_mask, training, True)
+
+
+def _of_heads(mask):
+    """A mask that lacks the axis of the heads, and maybe the batch's, as (batch or 1, heads or 1, queries, keys)."""
+    if mask is None or mask.ndim > 3:
+        return mask
+    return mask.reshape((*mask.shape[:-2], *(1,) * (4 - mask.ndim), *mask.shape[-2:])).astype(bool)
 
 
 def _with_causal(mask, queries, keys):

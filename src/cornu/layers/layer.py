@@ -15,7 +15,7 @@ from cornu import arguments, context, dtypes, errors, frames, initializers, regi
 from cornu import constraints as constraints_module
 from cornu import regularizers as regularizers_module
 from cornu.context import CallContext
-from cornu.holder import Holder
+from cornu.holder import Holder, Seen
 from cornu.input_spec import assert_input_compatibility, no_tensor
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
@@ -126,6 +126,7 @@ class Layer(Holder, Operation):
     variable_dtype = property(lambda self: self._dtype_policy.variable_dtype)
     dtype = property(lambda self: self._dtype_policy.variable_dtype)
     input_dtype = property(lambda self: self._compute_dtype)
+    _build_shapes_dict = Seen(lambda self: self._build_shapes)  # its name in Keras
     quantization_mode = None
 
     @property
@@ -140,7 +141,7 @@ class Layer(Holder, Operation):
         """Make the weights. The default makes those of the sublayers, by tracing `call` on the given shapes."""
         if self.built:
             return
-        if type(self).call is not Layer.call and self._layers:
+        if type(self).call is not Layer.call and self._sublayers:
             inputs = self._tensors(input_shape)
             self.built = True  # the sublayers build themselves in the traced call
             try:

@@ -22,6 +22,7 @@ class Graph:
         if not all(_is_input(x) for x in tree.flatten(inputs)):
             inputs, outputs = _from_inner(inputs, outputs)
         self.input_structure, self.output_structure = inputs, outputs
+        self.given_structure = unpacked(outputs)  # of what a model's call gives
         self.inputs, self.outputs = tree.flatten(inputs), tree.flatten(outputs)
         self.calls = _sort(self.inputs, self.outputs)
         self.plan = [(c, *_recipe(c)) for c in self.calls if not isinstance(c.operation, InputLayer)]
@@ -101,6 +102,11 @@ class Function(Operation):
         if len(values) != len(self.graph.inputs):
             raise ValueError(f"Function {self.name!r} has {len(self.graph.inputs)} inputs, but was given {len(values)}.")
         return self.graph.run(values)
+
+
+def unpacked(outputs):
+    """What calling a model on data gives: a list or tuple of one output is that output."""
+    return outputs[0] if type(outputs) in (list, tuple) and len(outputs) == 1 else outputs
 
 
 def _check_tensors(what: str, structure) -> None:

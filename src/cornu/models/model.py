@@ -12,7 +12,7 @@ from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.layers.preprocessing import FeatureSpace
 from cornu.models.calling import MISSING, CompiledCalls
-from cornu.models.graph import Graph
+from cornu.models.graph import Graph, unpacked
 from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
 from cornu.random import SeedGenerator
@@ -81,21 +81,21 @@ class Model(Trainer, Layer):
     @property
     def layers(self) -> list:
         """The layers, outermost only; the list may be changed without harm to the model."""
-        return [o for o in self._layers if not (isinstance(o, InputLayer) and self.graph is None)]
+        return [o for o in self._sublayers if not (isinstance(o, InputLayer) and self.graph is None)]
 
     @property
-    def _layers(self) -> list:
+    def _sublayers(self) -> list:
         if self.graph is None:
-            return super()._layers
+            return super()._sublayers
         own = {id(o) for o in self._operations}
-        return [o for o in self._operations if isinstance(o, Layer)] + [x for x in super()._layers if id(x) not in own]
+        return [o for o in self._operations if isinstance(o, Layer)] + [x for x in super()._sublayers if id(x) not in own]
 
     inputs = property(lambda self: list(self._graph_or_error("inputs").inputs))
     outputs = property(lambda self: list(self._graph_or_error("outputs").outputs))
     input = property(lambda self: self._graph_or_error("input").input_structure)
     output = property(lambda self: self._graph_or_error("output").output_structure)
     input_shape = property(lambda self: tree.map_structure(lambda x: x.shape, self.input))
-    output_shape = property(lambda self: tree.map_structure(lambda x: x.shape, self.output))
+    output_shape = property(lambda self: tree.map_structure(lambda x: x.shape, unpacked(self.output)))
 
     @property
     def input_names(self) -> list:
@@ -141,14 +141,16 @@ class Model(Trainer, Layer):
             raise NotImplementedError(f"Model {type(self).__name__} does not define `call`. Define it, or pass inputs "
                                       "and outputs to the constructor.")
         if isinstance(inputs, Fronted):
-            return inputs.front.finish(self, inputs.values)
-        return self.graph.run(self._fit_inputs(inputs, mask))
+            return unpacked(inputs.front.finish(self, inputs.values))
+        return unpacked(self.graph.run(self._fit_inputs(inputs, mask)))
 
     def compute_output_spec(self, *args, **kwargs):
         """As of any layer; but a graph that takes strings, which cannot be traced, has told its outputs already."""
         if self.graph is not None and any(getattr(x, "dtype", "") == "string" for x in tree.flatten(args)):
             return tree.map_structure(lambda x: KerasTensor(x.shape, x.dtype), self.graph.output_structure)
-        return super().compute_output_spec(*args, **kwargs)
+        found = super().compute_output_spec(*args, **kwargs)
+        whole = None if self.graph is None else self.graph.output_structure
+        return type(whole)([found]) if unpacked(whole) is not whole and not isinstance(found, (list, tuple)) else found
 
     def compute_mask(self, inputs, previous_mask=None):
         """None: the layers inside have given the outputs their masks already."""
@@ -236,7 +238,7 @@ class Model(Trainer, Layer):
     @errors.filtered
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of a name, or at an index. Raises ValueError where there is none."""
-        layers = [o for o in self._layers]
+        layers = [o for o in self._sublayers]
         if (name is None) == (index is None):
             raise ValueError("get_layer takes either a name or an index.")
         if index is not None:

@@ -107,7 +107,7 @@ class Sequential(Model):
         return [layer for layer in self._stack if not isinstance(layer, InputLayer)]
 
     @property
-    def _layers(self) -> list:
+    def _sublayers(self) -> list:
         return list(self._stack)
 
     @property

@@ -1,6 +1,7 @@
 """Whole models: `.keras`, a zip (or a folder) of metadata.json, config.json and model.weights.h5."""
 
 import datetime
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from cornu.saving import legacy_h5, legacy_write, orbax
 from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import put_member
 from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
-from cornu.saving.view import FileError
+from cornu.saving.view import FileError, View
 from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, refuse_shared, write_h5
 from cornu.version import __version__
 
@@ -28,7 +29,8 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
 
     Args:
         model: the model.
-        filepath: ends with `.keras`; or with `.h5` for the older format, which fewer models fit into.
+        filepath: ends with `.keras`; or with `.h5` for the older format, which fewer models fit into. Or a binary file
+            that is open for writing, such as an `io.BytesIO`, which gets what a `.keras` file has.
         overwrite: whether a file that is there is replaced.
         zipped: False for a folder, of a name without an ending, instead of one file.
         include_optimizer: whether the optimizer's state is written, and to `.h5` what compile was told.
@@ -36,9 +38,11 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
 
     Raises ValueError for another ending, FileExistsError if `overwrite` is False and the file is there.
     """
-    path = os.fspath(filepath)
     if kwargs:
         raise ValueError(f"save_model: unknown argument {', '.join(map(repr, kwargs))}.")
+    if hasattr(filepath, "write"):
+        return _save_to(filepath, model, zipped, include_optimizer, save_format)
+    path = os.fspath(filepath)
     old = path.endswith((".h5", ".hdf5")) and not path.endswith(".weights.h5")
     if save_format is not None:
         _check_format(save_format, path, old)
@@ -52,19 +56,43 @@ def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = No
     if old:  # Keras makes missing folders for this format only
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         return legacy_write.save_h5(model, path, _KERAS, include_optimizer)
-    told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
-            "cornu_version": __version__}
-    texts = {"metadata.json": json.dumps(told), "config.json": json.dumps(registry.serialize(model))}
+    texts = _texts(model)
     if zipped is False:
         return _write_folder(model, path, texts, include_optimizer)
+    with writing(path) as file:
+        _write_archive(file, model, texts, include_optimizer)
+
+
+def _texts(model) -> dict:
+    """The members of a file that are text."""
+    told = {"keras_version": _KERAS, "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
+            "cornu_version": __version__}
+    return {"metadata.json": json.dumps(told), "config.json": json.dumps(registry.serialize(model))}
+
+
+def _write_archive(file, model, texts, include_optimizer) -> None:
     size, content = layout(model, include_optimizer)
     weights = zipfile.ZipInfo("model.weights.h5", time.localtime()[:6])
     weights.external_attr = 0o600 << 16
-    with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, text in texts.items():
             archive.writestr(name, text)
         put_member(archive, weights, size, content)
         write_assets(model, archive)
+
+
+def _save_to(file, model, zipped, include_optimizer, save_format) -> None:
+    """Write the archive into an open file: only once it is whole, and wherever the file stands."""
+    if isinstance(file, io.TextIOBase):
+        raise ValueError('save_model: a file to write into must be binary: open it with mode "wb".')
+    if zipped is False or save_format not in (None, "keras"):
+        raise ValueError("save_model: into an open file goes what a .keras file has, in one piece. Leave zipped and "
+                         "save_format out.")
+    refuse_shared(model)
+    with tempfile.TemporaryFile() as scratch:
+        _write_archive(scratch, model, _texts(model), include_optimizer)
+        scratch.seek(0)
+        shutil.copyfileobj(scratch, file, 1 << 20)
 
 
 def _check_format(save_format, path: str, old: bool) -> None:
@@ -107,20 +135,28 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
 
     Args:
         filepath: a `.keras` file, a folder that `zipped=False` or OrbaxCheckpoint wrote, or an `.h5` file of Keras 2 or 3.
+            Or a binary file that is open for reading, such as an `io.BytesIO`, with what a `.keras` file has from where
+            it stands on.
         custom_objects: names of classes and functions of one's own that the file may name.
         compile: whether to compile as the file says.
         safe_mode: without effect on what is opened: code in a file is refused in any case.
 
     Raises FileError for a damaged file or one that carries code, ValueError for classes that are not known.
     """
-    path = os.fspath(filepath)
-    if path.endswith((".h5", ".hdf5")):
-        return legacy_h5.load_h5(path, custom_objects, compile)
-    if orbax.is_checkpoint(path):
-        return _from_checkpoint(orbax.Checkpoint(path), custom_objects, compile)
-    if os.path.isfile(path) and not path.endswith(".keras"):
-        raise ValueError(f"load_model reads .keras and .h5 files, and folders. Received: {path!r}")
-    members = read_folder(path) if os.path.isdir(path) else read_members(path)
+    if hasattr(filepath, "read"):
+        if isinstance(filepath, io.TextIOBase):
+            raise ValueError('load_model: a file to read from must be binary: open it with mode "rb".')
+        whole = View.of(filepath)
+        path, members = whole.shown, read_members(whole)
+    else:
+        path = os.fspath(filepath)
+        if path.endswith((".h5", ".hdf5")):
+            return legacy_h5.load_h5(path, custom_objects, compile)
+        if orbax.is_checkpoint(path):
+            return _from_checkpoint(orbax.Checkpoint(path), custom_objects, compile)
+        if os.path.isfile(path) and not path.endswith(".keras"):
+            raise ValueError(f"load_model reads .keras and .h5 files, and folders. Received: {path!r}")
+        members = read_folder(path) if os.path.isdir(path) else read_members(path)
     config = read_json(path, members["config.json"])
     check_config(path, config)
     weights = members["model.weights.h5"]

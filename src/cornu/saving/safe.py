@@ -26,11 +26,12 @@ _MOST_BRACKETS, _MOST_STRINGS = 100_000, 300_000
 
 
 def read_members(path) -> dict:
-    """The members of a `.keras` file as Views by name, once names, places and sizes are found harmless.
+    """The members of a `.keras` file (its path, or a View) as Views by name, once names, places and sizes are found harmless.
 
     The checksums of all but the weights are checked already; those of the weights by `Member.verify`.
     """
-    whole = View.open(path)
+    whole = path if isinstance(path, View) else View.open(path)
+    path = whole.shown
     try:
         directory = _directory(whole)
         with zipfile.ZipFile(whole.file) as archive:

@@ -56,6 +56,13 @@ class View:
         file = _File(path, "r")
         return cls(file, 0, os.fstat(file.fileno()).st_size, path)
 
+    @classmethod
+    def of(cls, file) -> "View":
+        """What an open binary file has from where it stands on; it is left open."""
+        shown = f"The open file {name!r}" if isinstance(name := getattr(file, "name", None), str) else "The open file"
+        held = io.BytesIO(file.read())  # readers of their own may read it while its owner moves it
+        return cls(held, 0, held.getbuffer().nbytes, shown)
+
     def part(self, at: int, size: int) -> "View":
         """A stretch of this stretch."""
         self._check(at, size)

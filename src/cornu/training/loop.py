@@ -72,7 +72,7 @@ class Loop(Compiling):
         def run(data):
             return _logs(method(_pack(data) if packed else data), kind)
 
-        if not packed or list(inspect.signature(method).parameters)[:1] != ["state"]:
+        if not packed or not _takes_state(method):
             return _without_metrics(run, self.metrics_variables) if kind == "predict" else run
 
         def run_stateful(data):  # Keras-on-JAX's form: train_step(self, state, data) -> (logs, state)
@@ -141,7 +141,7 @@ class Loop(Compiling):
 
     def _output_structure(self):
         """The outputs as symbolic tensors; None before they are known."""
-        return self.__dict__.get("_known_outputs") if self.graph is None else self.graph.output_structure
+        return self.__dict__.get("_known_outputs") if self.graph is None else self.graph.given_structure
 
     def _bind_metrics(self, x, y) -> None:
         """Make the compiled losses' and metrics' variables, from the first batch's own shapes.
@@ -183,7 +183,7 @@ class Loop(Compiling):
         """The outputs for a batch as symbolic tensors; the sizes that a graph leaves open are those of the batch."""
         sizes = [a.shape[0] for a in tree.flatten(y) if a is not None and a.ndim]
         if self.graph is not None:
-            outputs = self.graph.output_structure
+            outputs = self.graph.given_structure
             if all(None not in t.shape[1:] for t in tree.flatten(outputs)):
                 return tree.map_structure(lambda t: _of_batch(t, sizes[0]) if sizes else t, outputs)
             batch = tree.map_structure(lambda a: None if a is None else _symbol(a, a.shape), x)
@@ -368,6 +368,15 @@ def _logs(logs, kind: str):
     if logs is None:
         raise ValueError(f"{kind}_step returned None. It must return a dict of logs, such as {{'loss': loss}}.")
     return {k: getattr(v, "raw", v) for k, v in logs.items()} if isinstance(logs, dict) else {"loss": logs}
+
+
+def _takes_state(step) -> bool:
+    """Whether a user's step is in Keras-on-JAX's form: it takes (state, data), or whatever it is given, and hands that on."""
+    told = list(inspect.signature(step).parameters.values())
+    named = [p for p in told if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if not named:
+        return any(p.kind == p.VAR_POSITIONAL for p in told)
+    return named[0].name == "state" or sum(p.default is p.empty for p in named) > 1
 
 
 def _pack(data):
