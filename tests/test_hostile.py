@@ -5,10 +5,15 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
+import exhausting
 import hostile
 import pytest
-import pytest
+
+from cornu.dtype_policies import DTypePolicyMap
+from cornu.optimizers.from_optax import OptaxOptimizer
+from cornu.saving import deserialize_keras_object
 
 HERE = pathlib.Path(__file__).parent
 
@@ -43,6 +48,60 @@ def test_the_corpus_is_refused(tmp_path):
     wrong = [(name, advisory, found, r) for (_, name, advisory), r in zip(rows, results) if (found := faults(r))]
     assert not wrong, "\n".join(map(str, wrong))
     assert not os.path.exists("/tmp/owned")
+
+
+def exhaust(folder, every):
+    """Open configs that ask for too much: each is opened or refused in 10 seconds, within 256 MB."""
+    (folder / "files").mkdir()
+    paths = dict(list(exhausting.write_all(folder / "files").items())[::every])
+    assert max(len(json.dumps(config)) for config in exhausting.table().values()) <= 20_700
+    results, done = child("opening.py", map(str, paths.values()), folder)
+    assert len(results) == len(paths), done.stderr[-2000:]
+    wrong = [(name, r["seconds"], r["grown"], r["text"]) for name, r in zip(paths, results)
+             if r["seconds"] > 10 or r["grown"] > 256 or r["text"].count("\n") > 11 or r["error"] == "Hang"]
+    assert not wrong, "\n".join(map(str, wrong))
+    return len(results)
+
+
+def test_configs_that_ask_for_too_much(tmp_path):
+    assert exhaust(tmp_path, 7) >= 17
+
+
+@pytest.mark.long
+def test_all_configs_that_ask_for_too_much(tmp_path):
+    assert exhaust(tmp_path, 1) >= 120
+
+
+@pytest.mark.parametrize("length", [400])
+def test_a_graph_written_backwards_opens_in_linear_time(length):
+    def seconds(count):
+        start = time.process_time()
+        deserialize_keras_object(exhausting.chain(count, reverse=True))
+        return time.process_time() - start
+
+    seconds(10)
+    assert seconds(4 * length) < 8 * seconds(length)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|a)*b", "a*a*a*a*b", r"(a)\1", "(?=a)b", "(", "x" * 600, "(a{9}){9}"])
+def test_patterns_of_a_config_that_could_take_long_are_not_matched(pattern):
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}, "registered_name": None}
+    with pytest.raises(ValueError, match="pattern"):
+        DTypePolicyMap.from_config({"default_policy": None, "policy_map": {pattern: policy}})
+
+
+@pytest.mark.parametrize("name", ["optax.apply_updates", "optax.tree_utils", "optax.__class__", "optax.chain", "optax.inject_hyperparams"])
+def test_only_optimizers_of_optax_are_found_by_name(name):
+    pytest.importorskip("optax")
+    with pytest.raises(ValueError, match="optimizer of optax"):
+        OptaxOptimizer.from_config({"transformation": name, "arguments": {}, "learning_rate": 1.0})
+
+
+def test_no_file_imports_optax(monkeypatch):
+    monkeypatch.delitem(sys.modules, "optax", raising=False)
+    with pytest.raises(ValueError, match="import optax"):
+        OptaxOptimizer.from_config({"transformation": "optax.adam", "arguments": {}, "learning_rate": 1.0})
+    assert "optax" not in sys.modules
 
 
 def fuzz(folder, start, stop):

@@ -59,6 +59,7 @@ class _Taken(list):
     def __init__(self):
         super().__init__()
         self.trace = get_opaque_trace_state(convention="nnx")
+        self.numbers = 0  # what was asked for by `room_for`
 
     def take(self, variable, initializer, shape, dtype) -> None:
         variable.__dict__["_start"] = initializer, shape, dtype, self.trace

@@ -14,7 +14,7 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 _state = {"max_epochs": None, "max_steps_per_epoch": None, "traceback_filtering": True, "interactive_logging": True,
           "flash_attention": None, "device": None, "allow_nan": False,
-          "archive_limits": {"bytes": None, "members": None}}
+          "archive_limits": {"bytes": None, "members": None}, "opening_seconds": 4.0}
 
 
 def home() -> pathlib.Path:
@@ -196,6 +196,24 @@ def set_archive_limits(bytes: int | None = None, members: int | None = None) -> 
 def archive_limits() -> dict:
     """What `set_archive_limits` was told: `{"bytes": ..., "members": ...}`, None for what follows from the archive's size."""
     return dict(_state["archive_limits"])
+
+
+def set_opening_seconds(seconds: float | None) -> None:
+    """Bound how long a model file may take to open: so many seconds of computing, and a little for each of its layers.
+
+    Args:
+        seconds: 4 at first; None for no limit, as classes of one's own that compute much when they are made need it.
+
+    Raises ValueError for what is no positive number.
+    """
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0):
+        raise ValueError(f"set_opening_seconds: `seconds` must be a number > 0 or None. Received: {seconds!r}")
+    _state["opening_seconds"] = seconds
+
+
+def opening_seconds() -> float | None:
+    """How many seconds of computing a model file may take to open; see `set_opening_seconds`."""
+    return _state["opening_seconds"]
 
 
 def enable_unsafe_deserialization() -> None:

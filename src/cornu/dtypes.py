@@ -1,5 +1,7 @@
 """Names of dtypes, Keras's promotion rules, and the policies that say in which dtype a layer computes."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 from jax import dtypes as jax_dtypes
@@ -222,8 +224,6 @@ class DTypePolicyMap(DTypePolicy, dict):
     variable_dtype = property(lambda self: self.default_policy.variable_dtype)
 
     def __getitem__(self, path: str) -> DTypePolicy:
-        import re
-
         if dict.__contains__(self, path):
             return dict.__getitem__(self, path)
         found = [k for k in self if re.search(k, path)]
@@ -248,8 +248,10 @@ class DTypePolicyMap(DTypePolicy, dict):
         def read(policy):
             return deserialize(policy, custom_objects) if isinstance(policy, dict) else policy and get(policy)
 
-        return cls(read(config.get("default_policy")),
-                   {k: read(v) for k, v in (config.get("policy_map") or {}).items()})
+        policies = config.get("policy_map") or {}
+        for pattern in policies:
+            _check_pattern(pattern)
+        return cls(read(config.get("default_policy")), {k: read(v) for k, v in policies.items()})
 
     __eq__ = dict.__eq__
     __hash__ = object.__hash__
@@ -257,6 +259,26 @@ class DTypePolicyMap(DTypePolicy, dict):
     def __repr__(self):
         pairs = [(path, policy.name) for path, policy in self.items()]
         return f"<DTypePolicyMap default_policy={self.default_policy.name!r}, mapping={pairs}>"
+
+
+_MOST_REPEATS = 3
+_REPEAT = re.compile(r"(?<!\\)(?:\\\\)*[*+{]")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+
+
+def _check_pattern(pattern) -> None:
+    """ValueError for a regular expression of a config that could take long to match: the file may be a stranger's.
+
+    Only repeated groups take exponential time, and so many repeats of single characters at most a power of the length.
+    """
+    if not isinstance(pattern, str) or len(pattern) > 500 or len(_REPEAT.findall(pattern)) > _MOST_REPEATS \
+            or _REPEATED_GROUP.search(pattern) or re.search(r"\\[1-9]|\(\?", pattern):
+        raise ValueError(f"The policy map's pattern {pattern!r:.100} is not matched, since it came from a config: it has repeated "
+                         f"groups, or more than {_MOST_REPEATS} repeats. Make the map in your program instead.")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"The policy map's pattern {pattern!r:.100} is no regular expression: {error}") from None
 
 
 class QuantizedDTypePolicy(DTypePolicy):

@@ -9,6 +9,7 @@ A long file, since scopes and variables know each other, and a variable is all t
 # long because: scopes, variables and the door to purity know each other's insides
 
 import contextvars
+import math
 from typing import Any, Callable, Sequence
 
 import jax
@@ -26,6 +27,18 @@ _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=N
 
 # Takes over variables that are made while a file is read (see awaiting.py).
 awaiting: contextvars.ContextVar = contextvars.ContextVar("cornu_awaiting", default=None)
+_MOST_NUMBERS = 1 << 23  # in tables and in the state of metrics, which no file holds
+
+
+def room_for(owner: str, *sizes) -> None:
+    """Called before so many numbers are made that no file holds: ValueError where a file asks for too many of them."""
+    taken = awaiting.get()
+    if taken is None:
+        return
+    taken.numbers += math.prod(map(int, sizes))
+    if taken.numbers > _MOST_NUMBERS:
+        raise ValueError(f"{owner} asks for {math.prod(map(int, sizes)):,} numbers, which would fill the memory: files may ask "
+                         f"for {_MOST_NUMBERS:,} of them in all that they do not hold.")
 
 
 # Counts what may change which variables a model has or trains: what is found by walking may be kept while it stands.

@@ -10,6 +10,7 @@ from jax import lax
 
 from cornu.lowering.convolution import Geometry, _tuple, pad_pairs
 from cornu.lowering.platform import materialized, on_cpu
+from cornu.variable import room_for
 
 
 def max_pool(x, window, strides=None, padding="valid", data_format="channels_last"):
@@ -135,6 +136,7 @@ def _spread(g, geo, first):
 
 def _max_backward(geo, first, number, g):
     if geo.strides == geo.window:
+        room_for("Pooling", *geo.window)
         own = np.arange(math.prod(geo.window)).reshape([n for k in geo.window for n in (1, k)]).astype(number.dtype)
         own = own.reshape((1,) * first + own.shape + (1,) * (g.ndim - first - len(geo.window)))
         x = jnp.where(_spread(number, geo, first) == own, _spread(g, geo, first), 0)
@@ -193,6 +195,8 @@ def _counts(size, window, stride, pads):
 
 def _share(geo, x, first):
     """One over the number of cells that are not padding: an outer product (XLA folds a reduce_window slowly)."""
+    room_for("Average pooling", *((n + sum(pads) - k) // s + 1 for n, k, s, pads in zip(
+        geo.space, geo.window, geo.strides, geo.pads)))
     share = np.ones((1,) * x.ndim, x.dtype)
     for axis, (size, k, s, pads) in enumerate(zip(geo.space, geo.window, geo.strides, geo.pads), first):
         line = 1 / _counts(size, k, s, pads).astype(np.float64)

@@ -11,6 +11,7 @@ from cornu.config import epsilon
 from cornu.losses.base import check_labels, mask_of, same_rank
 from cornu.metrics.metric import PART, Metric, divide, weigh
 from cornu.ops.kit import tensor
+from cornu.variable import room_for
 
 COUNTS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 _FEW = 8  # up to so many thresholds, comparing each is cheaper than a histogram
@@ -268,7 +269,8 @@ class Recall(_Ratio):
 
 def even_thresholds(number: int) -> np.ndarray:
     """So many thresholds from just below 0 to just above 1, evenly spaced."""
-    inner = [(i + 1) / (number - 1) for i in range(number - 2)]
+    room_for("A metric of many thresholds", 4, number)
+    inner = np.arange(1, number - 1) / max(number - 1, 1)
     return np.array([-epsilon(), *inner, 1 + epsilon()])
 
 

@@ -9,7 +9,7 @@ from cornu.metrics.tally import Tally
 from cornu.ops.kit import tensor
 from cornu.registry import Configurable
 from cornu.symbolic import dry
-from cornu.variable import Variable, filled, functional
+from cornu.variable import Variable, filled, functional, room_for
 
 PART = 2**20  # so many values of a batch are added one by one: float32 does not count beyond 2^24
 
@@ -76,6 +76,7 @@ class Metric(Configurable):
         if "_own" not in self.__dict__:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before it adds variables.")
         dtype = self.dtype if dtype is None else dtypes.standardize(dtype)
+        room_for(self.name, *((shape,) if isinstance(shape, int) else shape))
         with context.name_scope(self.name, override=(self.name,)):
             kind = Tally if aggregation == "sum" and dtypes.is_float(dtype) else Variable
             variable = kind(initializer or "zeros", shape, _wide(dtype), trainable=False, autocast=False,

@@ -24,12 +24,14 @@ def model_from_json(json_string: str, custom_objects: dict | None = None) -> Mod
     >>> model_from_json(model.to_json()).input_shape
     (None, 3)
     """
-    from cornu.saving.safe import building, read_config  # keeps `import cornu` light
+    from cornu.saving.limits import in_time  # keeps `import cornu` light
+    from cornu.saving.safe import building, check_config, read_json
 
-    config = read_config(json_string)
+    config = read_json("The JSON", json_string)
+    entries = check_config("The JSON", config)
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError(f"This JSON is not a model's: it has no `class_name`. It starts with {json_string[:60]!r}")
-    with awaiting_values(memory(), "The model"), building("The model"):  # else XLA ends the process
+    with in_time("The JSON", entries), awaiting_values(memory(), "The model"), building("The model"):  # else XLA ends the process
         return registry.deserialize(config, custom_objects, printable_name="model")
 
 

@@ -4,6 +4,8 @@ Keras counts a functional model's own inputs and outputs as its first call, but 
 (`input_layers`, `output_layers`), not where it names a call's arguments. So do we.
 """
 
+import heapq
+
 from cornu import registry, tree
 from cornu.layers.core import InputLayer
 from cornu.models import op_config
@@ -66,16 +68,7 @@ def read_graph(config: dict):
         if isinstance(operation, InputLayer):
             made[name, 0] = operation._inbound_nodes[0]
         waiting += [(name, number, node) for number, node in enumerate(entry["inbound_nodes"])]
-    while waiting:
-        later = []
-        for name, number, node in waiting:
-            if all((source, count) in made for source, count, _ in _needs(node)) and (not number or (name, number - 1) in made):
-                made[name, number] = _call(operations[name], node, made)
-            else:
-                later.append((name, number, node))
-        if len(later) == len(waiting):
-            raise ValueError(f"The config's graph cannot be built: {later[0][0]!r} needs tensors that nothing gives.")
-        waiting = later
+    _make_calls(operations, made, waiting)
 
     def end(structure):
         if _is_end(structure):
@@ -86,6 +79,30 @@ def read_graph(config: dict):
         return type(structure)(end(v) for v in structure)
 
     return end(config["input_layers"]), end(config["output_layers"])
+
+
+def _make_calls(operations, made, waiting) -> None:
+    """Make the calls that a config lists, each once what it needs is there, otherwise in the order of the list."""
+    missing, users, ready = {}, {}, []
+    for place, (name, number, node) in enumerate(waiting):
+        needs = {(source, count) for source, count, _ in _needs(node)} | ({(name, number - 1)} if number else set())
+        missing[place] = sum(need not in made for need in needs)
+        for need in needs:
+            users.setdefault(need, []).append(place)
+        if not missing[place]:
+            ready.append(place)  # in order: a heap already
+    done = 0
+    while ready:
+        name, number, node = waiting[heapq.heappop(ready)]
+        made[name, number] = _call(operations[name], node, made)
+        done += 1
+        for place in users.get((name, number), ()):
+            missing[place] -= 1
+            if not missing[place]:
+                heapq.heappush(ready, place)
+    if done < len(waiting):
+        stuck = next(waiting[place][0] for place, count in missing.items() if count)
+        raise ValueError(f"The config's graph cannot be built: {stuck!r} needs tensors that nothing gives.")
 
 
 def _is_end(value) -> bool:
@@ -123,6 +140,8 @@ def _call(operation, node, made):
         args, kwargs = op_config.call_arguments(operation, args, kwargs)
     elif kwargs.get("mask") is not None and not any(map(is_keras_tensor, tree.flatten(kwargs["mask"]))):
         kwargs.pop("mask")  # {"a": None}: there is no mask
+    if not any(map(is_keras_tensor, tree.flatten((args, kwargs)))):
+        raise ValueError(f"The config's graph calls {operation.name!r:.100} on no tensor of the graph.")
     before = len(operation._inbound_nodes)
     operation(*args, **kwargs)
     return operation._inbound_nodes[before]

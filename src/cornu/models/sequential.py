@@ -28,13 +28,20 @@ class Sequential(Model):
     def __init__(self, layers=None, trainable=True, name=None):
         super().__init__(trainable=trainable, name=name)
         self._stack = []
+        taken: set = set()
         for layer in layers or ():
-            self.add(layer, rebuild=False)
+            self._append(layer, taken)
         self._maybe_rebuild()
 
     @errors.filtered
     def add(self, layer, rebuild: bool = True) -> None:
         """Append a layer (or an `Input`). Raises ValueError for anything else, or for a name that is taken."""
+        self._append(layer, {other.name for other in self._stack})
+        if rebuild:
+            self._maybe_rebuild()
+
+    def _append(self, layer, taken: set) -> None:
+        """`add` without a rebuild; `taken` are the names of the layers that are there, of which it becomes one."""
         if isinstance(layer, KerasTensor) and layer.call is not None and isinstance(layer.call.operation, InputLayer):
             layer = layer.call.operation
         if not isinstance(layer, Layer):
@@ -44,7 +51,7 @@ class Sequential(Model):
             from cornu.layers import Lambda
 
             layer = Lambda(layer)
-        if any(layer.name == other.name for other in self._stack):
+        if layer.name in taken:
             raise ValueError(f"Sequential {self.name!r} has a layer named {layer.name!r} already. Give the layer another name.")
         shape = getattr(layer, "_input_shape_arg", None)
         if isinstance(layer, InputLayer) and self._stack:
@@ -52,8 +59,7 @@ class Sequential(Model):
         if not self._stack and shape is not None:
             self._stack.append(InputLayer(batch_shape=shape))
         self._stack.append(layer)
-        if rebuild:
-            self._maybe_rebuild()
+        taken.update(layer.name for layer in self._stack[-2:])
 
     @errors.filtered
     def pop(self, rebuild: bool = True) -> Layer:

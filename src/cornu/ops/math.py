@@ -7,6 +7,7 @@ import numpy as np
 from cornu import check, config
 from cornu.ops.kit import inexact, integers, public, tensor, unary
 from cornu.symbolic import op
+from cornu.variable import room_for
 
 erf = unary("erf", "2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x.", jax.lax.erf, inexact)
 erfc = unary("erfc", "1 - erf(x).", jax.lax.erfc, inexact)
@@ -189,6 +190,7 @@ def _window(window, sequence_length, fft_length, dtype):
     if sequence_length > fft_length:
         raise ValueError(f"`fft_length` must be at least `sequence_length`. Received: fft_length={fft_length}, "
                          f"sequence_length={sequence_length}")
+    room_for("A window", fft_length)
     if window is None:
         return jnp.ones(fft_length, dtype)
     turns = 2 * np.pi * np.arange(sequence_length) / sequence_length

@@ -11,6 +11,7 @@ from cornu.config import standardize_data_format
 from cornu.lowering import convolution, pooling
 from cornu.ops.kit import inexact, integers, public, tensor
 from cornu.symbolic import op
+from cornu.variable import room_for
 
 
 def _prepare(name, inputs, kernel, padding, data_format):
@@ -125,7 +126,9 @@ def _adaptive(x, output_size, data_format, pool):
     if len(sizes) != rank or any(n < 1 for n in sizes):
         raise ValueError(f"`output_size` must be an integer > 0 or {rank} of them. Received: {output_size!r}")
     for axis, count in enumerate(sizes, first):
-        size, steps = x.shape[axis], np.arange(count)
+        size = x.shape[axis]
+        room_for("Adaptive pooling", count, size)
+        steps = np.arange(count)
         x = pool(x, axis, steps * size // count, -(-(steps + 1) * size // count))
     return x
 

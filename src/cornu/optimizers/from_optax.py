@@ -1,5 +1,6 @@
 """Any optax transformation as an optimizer."""
 
+import sys
 from typing import Any, Callable, Sequence
 
 import jax
@@ -72,7 +73,7 @@ class OptaxOptimizer(Optimizer):
         if isinstance(known, dict):
             config["transformation"] = registry.deserialize(known, custom_objects)
         elif known.startswith("optax."):
-            config["transformation"] = getattr(_optax(), known.partition(".")[2])
+            config["transformation"] = _named(known.partition(".")[2])
         else:
             config["transformation"] = registry.get_registered_object(known, custom_objects)
             if config["transformation"] is None:
@@ -107,6 +108,22 @@ def from_optax(transformation: Callable, *, name: str | None = None, scale: Any 
     """
     _optax()
     return OptaxOptimizer(transformation, arguments, scale, name=name, **(options or {}))
+
+
+# What a file may name: optax's optimizers, functions of numbers that give a transformation.
+_OPTIMIZERS = frozenset((
+    "adabelief adadelta adafactor adagrad adam adamax adamaxw adamw adan amsgrad fromage lamb lars lion nadam nadamw "
+    "noisy_sgd novograd optimistic_adam optimistic_gradient_descent radam rmsprop rprop sgd sign_sgd sm3 yogi").split())
+
+
+def _named(name: str) -> Callable:
+    """The optimizer of optax that a config names; ValueError for what is none, or where the program does not use optax."""
+    if name not in _OPTIMIZERS:
+        raise check.unknown("optimizer of optax", name, _OPTIMIZERS)
+    if "optax" not in sys.modules:
+        raise ValueError(f"The config names optax.{name}, and no file makes a program import a package. `import optax` "
+                         "before, or load with compile=False and compile again.")
+    return getattr(_optax(), name)
 
 
 def _optax():

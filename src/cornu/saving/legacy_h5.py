@@ -15,6 +15,7 @@ from cornu.awaiting import awaiting_values
 from cornu.layers.layer import Layer
 from cornu.saving import legacy_config
 from cornu.saving.hdf5 import Group
+from cornu.saving.limits import in_time
 from cornu.saving.safe import building, check_config, open_weights, read_h5, read_json
 from cornu.saving.view import FileError
 from cornu.saving.weights import LoadReport, assign_all, base_name
@@ -94,9 +95,9 @@ def load_h5(path, custom_objects: dict | None = None, compile: bool = True):
     source.verify()
     if file.model is None:
         raise ValueError(f"{path} holds weights but no model: build the model and call model.load_weights({path!r}).")
-    check_config(path, file.model)
+    entries = check_config(path, file.model)
     room = 4 * os.path.getsize(path) + (64 << 20)  # for what the file does not hold: slots, metrics
-    with registry.custom_object_scope(custom_objects or {}), awaiting_values(room, path):
+    with registry.custom_object_scope(custom_objects or {}), in_time(path, entries), awaiting_values(room, path):
         model = build_model(path, lambda: legacy_config.name_operations(file.model) if file.keras > 2 else
                             legacy_config.upgrade(file.model, path))
         if not model.built:

@@ -15,6 +15,7 @@ from cornu.files import put_folder, writing
 from cornu.saving import legacy_h5, legacy_write, orbax
 from cornu.saving.assets import read_assets, write_assets
 from cornu.saving.hdf5_write import put_member
+from cornu.saving.limits import in_time
 from cornu.saving.safe import building, check_config, read_arrays, read_folder, read_json, read_members
 from cornu.saving.view import FileError, View
 from cornu.saving.weights import fill_fresh, fill_optimizer, layout, refuse_overwriting, refuse_shared, write_h5
@@ -158,13 +159,13 @@ def load_model(filepath, custom_objects: dict | None = None, compile: bool = Tru
             raise ValueError(f"load_model reads .keras and .h5 files, and folders. Received: {path!r}")
         members = read_folder(path) if os.path.isdir(path) else read_members(path)
     config = read_json(path, members["config.json"])
-    check_config(path, config)
+    entries = check_config(path, config)
     weights = members["model.weights.h5"]
     weights.start_verifying()
     try:
         arrays = read_arrays(weights)
         room = 4 * sum(member.size for member in members.values()) + (64 << 20)  # for what the file does not hold: slots, metrics
-        with awaiting_values(room, path):
+        with in_time(path, entries), awaiting_values(room, path):
             return _build(config, arrays, members, custom_objects, compile, path)
     finally:
         weights.stop()
@@ -220,7 +221,7 @@ def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mo
     """
     if kwargs:
         raise ValueError(f"deserialize_keras_object: unknown argument {', '.join(map(repr, kwargs))}.")
-    check_config("The config", config)
-    with awaiting_values(memory(), "The config"), building("The config"):
+    entries = check_config("The config", config)
+    with in_time("The config", entries), awaiting_values(memory(), "The config"), building("The config"):
         return registry.deserialize(config, custom_objects, printable_name=printable_module_name,
                                     module_objects=module_objects)

@@ -207,8 +207,8 @@ def read_json(path, data) -> dict:
     return value
 
 
-def check_config(path, config) -> None:
-    """FileError where a config carries code, a path to open, or names that are none."""
+def check_config(path, config) -> int:
+    """How many layers and calls a config lists; FileError where it carries code, a path to open, or names that are none."""
     stack = [(config, 0)]
     while stack:
         item, depth = stack.pop()
@@ -222,6 +222,7 @@ def check_config(path, config) -> None:
     calls, entries = _calls(config)
     if calls > 1000 + 50 * entries:
         raise FileError(f"{path}: its models call each other {calls} times, which no model does.")
+    return entries
 
 
 def _calls(item) -> tuple[int, int]:

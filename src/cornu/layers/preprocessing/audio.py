@@ -9,6 +9,7 @@ from cornu import check, config
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.ops import math as ops
+from cornu.variable import room_for
 
 _MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
@@ -58,6 +59,7 @@ class STFTSpectrogram(Layer):
 
     def _window(self):
         """The window's values, scaled."""
+        room_for(self.name, self.frame_length)
         values = np.ones(self.frame_length)
         if self.window is not None:
             from scipy.signal import get_window  # comes with JAX; slow to import
@@ -72,6 +74,7 @@ class STFTSpectrogram(Layer):
 
     def build(self, input_shape):
         length = self.fft_length or self.frame_length
+        room_for(self.name, self.frame_length, length)
         turns = 2 * np.pi * np.outer(np.arange(self.frame_length), np.arange(length // 2 + 1) % length) / length
         for part, function, wanted in (("real_kernel", np.cos, self.mode != "imag"),
                                        ("imag_kernel", lambda x: -np.sin(x), self.mode != "real")):
@@ -182,6 +185,7 @@ class MelSpectrogram(Layer):
         def mel(frequencies):
             return 1127 * np.log1p(np.asarray(frequencies) / 700)
 
+        room_for("A mel spectrogram", num_spectrogram_bins, num_mel_bins + 2)
         frequencies = mel(np.linspace(0, sampling_rate / 2, num_spectrogram_bins))[:, None]
         edges = np.linspace(mel(lower_edge_hertz), mel(upper_edge_hertz), num_mel_bins + 2)
         low, middle, high = edges[:-2], edges[1:-1], edges[2:]
