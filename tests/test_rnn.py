@@ -224,7 +224,7 @@ def test_dropout_of_cells_within_cells_is_held_over_the_sequence():
     theirs.build(X.shape), ours(X)
     ours.set_weights(theirs.get_weights())
     same(ours(X, training=True), theirs(X, training=True))
-    assert ours.cell.cells[0]._held is None
+    assert ours.cell.cells[0]._masks.held is None
 
 
 # any cell ----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
+import jax.numpy as jnp
+
 from cornu import activations, check
 from cornu.input_spec import InputSpec
 from cornu.layers.parts import Parted, called, told
 from cornu.layers.spatial import Spatial, check_window
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
+from cornu.variable import Variable
 
 
 class _BaseConv(Parted, Spatial):
@@ -67,10 +70,30 @@ class _Conv(_BaseConv):
         self._add_bias(self.filters)
 
     def _convolve(self, x):
-        padding = self.padding
-        if padding == "causal":
-            padding = [((self.kernel_size[0] - 1) * self.dilation_rate[0], 0)]
-        return conv(x, self.kernel.value, self.strides, padding, self.dilation_rate, self.groups, self.data_format)
+        return self.convolution_op(x, self.kernel.value)
+
+    def convolution_op(self, inputs, kernel):
+        """The convolution of the inputs with a kernel, before bias and activation.
+
+        A subclass may put another in its place, or hand on another kernel:
+
+        >>> class Even(Conv2D):
+        ...     def convolution_op(self, inputs, kernel):
+        ...         return super().convolution_op(inputs, kernel - kernel.mean((0, 1, 2)))
+
+        Args:
+            inputs: of shape (batch, ..., channels) or, channels_first, (batch, channels, ...).
+            kernel: of shape (*window, channels // groups, filters).
+        """
+        inputs, kernel = jnp.asarray(inputs), kernel.value if isinstance(kernel, Variable) else jnp.asarray(kernel)
+        super()._check_size(inputs)
+        return conv(inputs, kernel, self.strides, self._padding(), self.dilation_rate, self.groups, self.data_format)
+
+    def _check_size(self, x):
+        pass  # `convolution_op` does, as another in its place may add a margin first
+
+    def _padding(self):
+        return self.padding
 
 
 class Conv1D(_Conv):
@@ -84,6 +107,14 @@ class Conv1D(_Conv):
     """
 
     paddings = ("valid", "same", "causal")
+
+    def _compute_causal_padding(self) -> list:
+        """How much is added before and after every axis of the input: on the left of the steps, what the window spans."""
+        steps = [(self.kernel_size[0] - 1) * self.dilation_rate[0], 0]
+        return [[0, 0], steps, [0, 0]] if self.data_format == "channels_last" else [[0, 0], [0, 0], steps]
+
+    def _padding(self):
+        return [self._compute_causal_padding()[self._first]] if self.padding == "causal" else self.padding
 
 
 class Conv2D(_Conv):

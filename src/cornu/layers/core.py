@@ -71,7 +71,7 @@ class InputLayer(Layer):
         return inputs[0] if inputs else None
 
     def get_config(self) -> dict:  # by hand: its dtype is that of the data, and a shape excludes a batch_shape
-        return {"batch_shape": list(self.batch_shape), "dtype": self._input_dtype, "sparse": self.sparse, "ragged": False,
+        return {"batch_shape": self.batch_shape, "dtype": self._input_dtype, "sparse": self.sparse, "ragged": False,
                 "name": self.name, "optional": self.optional}
 
 
@@ -160,10 +160,11 @@ class Wrapper(Layer):
             self.layer.build(input_shape)
 
     @classmethod
-    def from_config(cls, config: dict):
-        """A wrapper whose layer is read from its own config."""
-        layer = registry.deserialize(config["layer"], area="layers", printable_name="layer")
-        return cls(layer, **{k: v for k, v in config.items() if k != "layer"})
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A wrapper whose layer is read from its own config; `custom_objects` names the caller's own classes."""
+        with registry.custom_object_scope(custom_objects or {}):
+            layer = registry.deserialize(config["layer"], area="layers", printable_name="layer")
+            return cls(layer, **{k: v for k, v in config.items() if k != "layer"})
 
 
 class Lambda(Layer):
@@ -215,10 +216,14 @@ class Lambda(Layer):
         return config | {k: _write_function(getattr(self, k)) for k in _FUNCTIONS if callable(getattr(self, k))}
 
     @classmethod
-    def from_config(cls, config: dict):
-        """A layer whose functions are read from their names: built-in ones, or registered ones."""
-        return cls(**{k: _read_function(v) if k in _FUNCTIONS and isinstance(v, (str, dict)) else
-                      registry.deserialize(v) if k in (*_FUNCTIONS, "arguments") else v for k, v in config.items()})
+    def from_config(cls, config: dict, custom_objects: dict | None = None, safe_mode: bool | None = None):
+        """A layer whose functions are read from their names: built-in ones, registered ones, or of `custom_objects`.
+
+        A config that holds the code of a function is refused whatever safe_mode says.
+        """
+        with registry.custom_object_scope(custom_objects or {}):
+            return cls(**{k: _read_function(v) if k in _FUNCTIONS and isinstance(v, (str, dict)) else
+                          registry.deserialize(v) if k in (*_FUNCTIONS, "arguments") else v for k, v in config.items()})
 
 
 _FUNCTIONS = ("function", "mask", "output_shape")

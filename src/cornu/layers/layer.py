@@ -229,6 +229,11 @@ class Layer(Holder, Operation):
         variable.overwrite_with_gradient = overwrite_with_gradient
         return variable
 
+    def add_variable(self, shape, initializer, dtype=None, trainable: bool = True, autocast: bool = True,
+                     regularizer=None, constraint=None, name: str | None = None) -> Variable:
+        """`add_weight` under its older name."""
+        return self.add_weight(shape, initializer, dtype, trainable, autocast, regularizer, constraint, name=name)
+
     def get_build_config(self) -> dict | None:
         """The shapes that `build` was given, for the file."""
         shapes = self._build_shapes

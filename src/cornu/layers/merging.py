@@ -43,7 +43,13 @@ class _Merge(Layer):
             inputs = sparse.to_dense(inputs)
         rank = max(x.ndim for x in inputs)
         inputs = [x if x.ndim == rank else x.reshape(_lifted(x.shape, rank)) for x in inputs]
-        return self._merge(inputs) if mask is None else self._merge_masked(inputs, _beside(mask, inputs))
+        if mask is None or type(self)._merge_function is not _Merge._merge_function:
+            return self._merge_function(inputs)
+        return self._merge_masked(inputs, _beside(mask, inputs))
+
+    def _merge_function(self, inputs):
+        """The output for inputs of one rank; a subclass may put another in its place."""
+        return self._merge(inputs)
 
     def _merge(self, inputs):
         return functools.reduce(self._pair, inputs)
@@ -60,7 +66,6 @@ class _Merge(Layer):
         """A step is masked where it is masked in every input; no mask unless every input has one."""
         self._check_masks(inputs, mask)
         return None if mask is None or any(m is None for m in mask) else functools.reduce(jnp.logical_or, mask)
-
 
     def _check_masks(self, inputs, mask) -> None:
         if not isinstance(inputs, (list, tuple)):

@@ -383,10 +383,22 @@ class SpectralNormalization(Wrapper):
 
     def call(self, inputs, training=False):
         if training:
-            self.vector_u.assign(self._normalize_kernel())
+            u, kernel = self.normalized_weights()
+            self.vector_u.assign(u)
+            self.kernel.assign(kernel)
         return self.layer(inputs)
 
-    def _normalize_kernel(self):
+    def normalized_weights(self):
+        """What a call in training would set: the vector from power iteration, and the kernel over its singular value.
+
+        Returns: a pair of arrays, in the shapes of `vector_u`, (1, outputs), and of the kernel. Neither is assigned.
+
+        >>> from cornu.layers import Dense
+        >>> layer = SpectralNormalization(Dense(2))
+        >>> layer.build((None, 3))
+        >>> [tuple(x.shape) for x in layer.normalized_weights()]
+        [(1, 2), (3, 2)]
+        """
         kernel = self.kernel.raw
         matrix, u = kernel.reshape(-1, kernel.shape[-1]), self.vector_u.raw
         fixed = jax.lax.stop_gradient(matrix)
@@ -395,8 +407,8 @@ class SpectralNormalization(Wrapper):
             u = _unit(v @ fixed)
         sigma = (v @ matrix @ u.T).reshape(())
         nothing = jnp.all(kernel == 0)
-        self.kernel.assign(jnp.where(nothing, kernel, kernel / jnp.where(nothing, 1.0, sigma)))
-        return jnp.where(nothing, self.vector_u.raw, u)
+        return (jnp.where(nothing, self.vector_u.raw, u),
+                jnp.where(nothing, kernel, kernel / jnp.where(nothing, 1.0, sigma)))
 
 
 def _unit(x):

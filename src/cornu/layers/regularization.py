@@ -58,13 +58,13 @@ class Dropout(_Noise):
                              f"Received: {shape!r}")
         return tuple(shape)
 
-    def _shape_of_noise(self, inputs):
+    def _get_noise_shape(self, inputs):
         return self.noise_shape
 
     def _noisy(self, inputs):
         if self.rate == 1:  # nothing is left, and there is nothing to divide by
             return jnp.zeros_like(inputs)
-        return random.dropout(inputs, self.rate, self._shape_of_noise(inputs), self.seed_generator)
+        return random.dropout(inputs, self.rate, self._get_noise_shape(inputs), self.seed_generator)
 
 
 class _SpatialDropout(Ranked, Dropout):
@@ -77,7 +77,7 @@ class _SpatialDropout(Ranked, Dropout):
         self.data_format = config.standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
-    def _shape_of_noise(self, inputs):
+    def _get_noise_shape(self, inputs):
         first, ones = self.data_format == "channels_first", (1,) * self.rank
         return (inputs.shape[0], inputs.shape[1], *ones) if first else (inputs.shape[0], *ones, inputs.shape[-1])
 

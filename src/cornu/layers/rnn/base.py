@@ -8,11 +8,11 @@ from typing import Callable
 import jax
 import jax.numpy as jnp
 
-from cornu import activations, check, tree
+from cornu import activations, check, registry, tree
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
-from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, initial_state
+from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, in_parts, initial_state
 from cornu.lowering.rnn import masked_scan, recurrence, where_valid
 from cornu.symbolic import dry, shape_of
 from cornu.variable import Variable
@@ -53,6 +53,12 @@ class RNN(Layer):
         self.input_spec = InputSpec(min_ndim=3)
         self.states = None
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A layer whose cell is read from its config; `custom_objects` names the caller's own classes."""
+        with registry.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
+
     @property
     def state_size(self) -> list:
         size = self.cell.state_size
@@ -68,7 +74,7 @@ class RNN(Layer):
 
     def build(self, sequences_shape, initial_state_shape=None):
         step = (None, *sequences_shape[2:])
-        if not isinstance(self.cell, _Cell) and None not in step[1:]:
+        if not in_parts(self.cell) and None not in step[1:]:
             build_cell(self.cell, jax.ShapeDtypeStruct((1, *step[1:]), self.compute_dtype))
         elif hasattr(self.cell, "build") and not getattr(self.cell, "built", False):
             self.cell.build(step)  # which says so if it needs to know more
@@ -98,8 +104,8 @@ class RNN(Layer):
 
     reset_states = reset_state
 
-    def compute_mask(self, inputs, previous_mask):
-        mask = tree.flatten(previous_mask)[0]
+    def compute_mask(self, _, mask):
+        mask = tree.flatten(mask)[0]
         output = mask if self.return_sequences else None
         return [output] + [None] * len(self.state_size) if self.return_state else output
 
@@ -145,7 +151,7 @@ class RNN(Layer):
         """Run the cell over all steps: (last output, all outputs or None, last states)."""
         steps = self._in_order(sequences)
         mask = None if mask is None else self._in_order(mask.astype(bool))
-        if isinstance(self.cell, _Cell):  # the input's part of all steps is one product
+        if in_parts(self.cell):  # the input's part of all steps is one product
             in_masks, state_masks = self.cell.draw_masks(steps[0], initial_state[0], training)
             steps = self.cell.project(steps, in_masks)
             if self._may_fuse(state_masks):
@@ -230,8 +236,9 @@ def _held_masks(cell, step, x, states, training):
         dry(step, x, states)  # to see for which shapes
     try:
         for inner in cells:
-            inner._held = inner.draw_masks(*inner._seen, training) if inner._seen else None
+            inner._masks.held = {kind: inner._draw(like, getattr(inner, kind), inner._masks_of_a_kind)
+                                 for kind, like in sorted(inner._masks.seen.items())}
         yield
     finally:
         for inner in cells:
-            inner._held = None
+            inner._masks.held = None

@@ -9,20 +9,42 @@ import inspect
 import jax
 import jax.numpy as jnp
 
-from cornu import activations, check, registry
+from cornu import activations, check, context, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import Parted, called, told
 from cornu.lowering import bias_add, product
 from cornu.lowering.rnn import joined
 from cornu.random import SeedGenerator, dropout
 from cornu.symbolic import dry
+from cornu.variable import get_opaque_trace_state
+
+
+_CARRY = ("_compute_carry_and_output", "_compute_carry_and_output_fused")
+_STEP = ("call", "__call__", "get_dropout_mask", "get_recurrent_dropout_mask")  # what a step of a cell goes through
+
+
+class _Masks:
+    """The dropout masks of a cell."""
+
+    def __init__(self):
+        self.kept = {}  # those that it was asked for, until they are reset
+        self.held = None  # those that a layer holds over a sequence
+        self.seen = {}  # for which shapes and dtypes it was asked for them
 
 
 class _Cell(Parted):
     """A built-in cell: an input kernel, a recurrent kernel and a bias, with the gates side by side on the last axis."""
 
+    _own_carry = False  # whether a subclass computes the carry of an LSTM itself
+    _in_parts = True  # whether `project` and `advance` are all of a step: not where a subclass writes its own
     gates, _channel_axis = 1, -1
     apart = False  # whether `combine` needs the input's part and the state's apart
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if not registry.is_builtin(cls):
+            cls._in_parts = cls._in_parts and not any(name in cls.__dict__ for name in _STEP)
+            cls._own_carry = cls._own_carry or any(name in cls.__dict__ for name in _CARRY)
 
     def __init__(self, *, units, activation, use_bias, dropout, recurrent_dropout, seed, **kwargs):
         arguments = self._keep(kwargs, "kernel", "recurrent", "bias")
@@ -37,7 +59,7 @@ class _Cell(Parted):
         self.recurrent_dropout = check.between("recurrent_dropout", recurrent_dropout, 0, 1, owner)
         self.seed = seed
         self.seed_generator = SeedGenerator(seed)
-        self._held = self._seen = None  # dropout masks that a layer holds over a sequence, and for which shapes
+        self._masks = _Masks()
 
     def build(self, input_shape):
         if input_shape[-1] is None:
@@ -60,9 +82,56 @@ class _Cell(Parted):
 
     def draw_masks(self, x, state, training):
         """The dropout masks of the input and of the state, or None where nothing is dropped."""
-        each = self.gates if self.implementation == 1 or self.recurrent_dropout > 0 else 1
+        each = self._masks_of_a_kind
         return tuple(self._draw(like, rate, each) if training and rate > 0 else None
                      for like, rate in ((x, self.dropout), (state, self.recurrent_dropout)))
+
+    def get_dropout_mask(self, step_input):
+        """The mask of inputs like `step_input`, the same one until it is reset, or None where `dropout` is 0.
+
+        It is a list, one mask for every gate, under implementation 1 and with recurrent dropout. `call` multiplies its
+        input by it in training; so may the `call` of a subclass. A recurrent layer holds one mask over a sequence.
+
+        >>> LSTMCell(4, dropout=0.5).get_dropout_mask(jnp.ones((2, 3))).shape
+        (2, 3)
+        """
+        return self._mask("dropout", step_input)
+
+    def get_recurrent_dropout_mask(self, step_input):
+        """The mask of states like `step_input`, as `get_dropout_mask` for `recurrent_dropout`."""
+        return self._mask("recurrent_dropout", step_input)
+
+    def reset_dropout_mask(self) -> None:
+        """Forget the mask of the inputs: the next one is drawn anew."""
+        self._mask_store().pop((id(self), "dropout"), None)
+
+    def reset_recurrent_dropout_mask(self) -> None:
+        """Forget the mask of the states: the next one is drawn anew."""
+        self._mask_store().pop((id(self), "recurrent_dropout"), None)
+
+    def _mask_store(self) -> dict:
+        """Where masks are kept: in the call that runs around this cell, else in the cell itself."""
+        call = context.current()
+        return self._masks.kept if call is None or not call.path or call.path[0] is self else call.masks
+
+    def _mask(self, kind, like):
+        rate = getattr(self, kind)
+        if not rate:
+            return None
+        self._masks.seen[kind] = jax.ShapeDtypeStruct(like.shape, like.dtype)
+        if self._masks.held and kind in self._masks.held:
+            return self._masks.held[kind]
+        store, trace = self._mask_store(), get_opaque_trace_state(convention="nnx")
+        _, kept_in, shape, mask = store.get((id(self), kind), (None,) * 4)
+        if kept_in != trace or shape != like.shape:
+            mask = self._draw(like, rate, self._masks_of_a_kind)
+            if store is not self._masks.kept or not isinstance(jax.tree.leaves(mask)[0], jax.core.Tracer):
+                store[id(self), kind] = self, trace, like.shape, mask
+        return mask
+
+    @property
+    def _masks_of_a_kind(self):
+        return self.gates if self.implementation == 1 or self.recurrent_dropout > 0 else 1
 
     def _draw(self, like, rate, each):
         ones = jnp.ones(like.shape, like.dtype)
@@ -105,12 +174,11 @@ class _Cell(Parted):
 
     def fused(self):
         """What `lowering.rnn.recurrence` needs of the cell, (combine, recurrent kernel, bias), or None."""
-        return self.combine, self.recurrent_kernel.value, self._bias_of(1)
+        return None if self._own_carry else (self.combine, self.recurrent_kernel.value, self._bias_of(1))
 
     def call(self, inputs, states, training=False):
         states = list(states) if isinstance(states, (list, tuple)) else [states]
-        self._seen = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (inputs, states[0])]
-        masks = self._held or self.draw_masks(inputs, states[0], training)
+        masks = (self.get_dropout_mask(inputs), self.get_recurrent_dropout_mask(states[0])) if training else (None, None)
         return self.advance(self.project(inputs, masks[0]), states, masks[1])
 
 
@@ -130,6 +198,9 @@ class SimpleRNNCell(_Cell):
                  recurrent_regularizer=None, bias_regularizer=None, kernel_constraint=None, recurrent_constraint=None,
                  bias_constraint=None, dropout=0.0, recurrent_dropout=0.0, seed=None, **kwargs):
         super().__init__(**told(locals()))
+
+    def call(self, sequence, states, training=False):
+        return super().call(sequence, states, training)
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
@@ -169,6 +240,30 @@ class LSTMCell(_Cell):
 
         self.bias = self._weight((width,), "bias", "bias", start if self.unit_forget_bias else None) \
             if self.use_bias else None
+
+    def advance(self, z, states, masks=None):
+        if not self._own_carry:
+            return super().advance(z, states, masks)
+        if self._masks_of_a_kind == 1:
+            z, = joined(z, self._from_state(states[0], masks), self._bias_of(1), self.apart)
+            c, o = self._compute_carry_and_output_fused(tuple(jnp.split(z, 4, self._channel_axis)), states[1])
+        else:
+            x = z if self.bias is None else bias_add(z, self.bias.value)
+            h = [states[0] * mask for mask in masks or [1] * 4]
+            c, o = self._compute_carry_and_output(tuple(jnp.split(x, 4, axis=-1)), h, states[1])
+        h = o * self.activation(c)
+        return h, [h, c]
+
+    def _compute_carry_and_output(self, x, h_tm1, c_tm1):
+        """The new carry and the output gate, from the input's part of each gate and the state for it (implementation 1)."""
+        kernels = jnp.split(self.recurrent_kernel.value, 4, axis=-1)
+        return self._compute_carry_and_output_fused([a + product(h, k) for a, h, k in zip(x, h_tm1, kernels)], c_tm1)
+
+    def _compute_carry_and_output_fused(self, z, c_tm1):
+        """The new carry and the output gate, from the sums of the gates i, f, g, o before their activations."""
+        i, f, g, o = z
+        c = self.recurrent_activation(f) * c_tm1 + self.recurrent_activation(i) * self.activation(g)
+        return c, self.recurrent_activation(o)
 
     @staticmethod
     def combine(parts, states, activation, recurrent_activation):
@@ -258,6 +353,12 @@ class StackedRNNCells(Layer):
         if not self.cells:
             raise ValueError(f"{type(self).__name__} {self.name!r} needs at least one cell. Received: cells={cells!r}")
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A stack whose cells are read from their configs; `custom_objects` names the caller's own classes."""
+        with registry.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
+
     @property
     def state_size(self):
         return [cell.state_size for cell in self.cells]
@@ -324,6 +425,11 @@ def call_cell(cell, x, states, training):
         raise ValueError(f"{type(cell).__name__}: `call` must return new states of the shapes of the old, "
                          f"{[tuple(v.shape) for v in old]}. It returned {[tuple(v.shape) for v in new]}.")
     return output, structure.unflatten([n.astype(o.dtype) for n, o in zip(new, old)])
+
+
+def in_parts(cell) -> bool:
+    """Whether a layer may compute a cell's steps by `project` and `advance`: it is a built-in cell whose step is its own."""
+    return isinstance(cell, _Cell) and cell._in_parts and "call" not in cell.__dict__
 
 
 def build_cell(cell, x):

@@ -101,6 +101,12 @@ class Bidirectional(Layer):
         output = layer(sequences, initial_state=initial_state, mask=mask, training=training)
         return output if self.return_state else (output,)
 
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A layer whose two layers are read from their configs; `custom_objects` names the caller's own classes."""
+        with registry.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
+
     def get_config(self) -> dict:  # by hand: `weights` is an argument there, and the layer's weights here
         return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy),
                 "merge_mode": self.merge_mode, "layer": _unbuilt(self.forward_layer),
@@ -125,7 +131,9 @@ def _as_layer(layer, argument: str):
 
 def _renamed(layer, prefix: str, **changes):
     config = layer.get_config()
-    other = type(layer).from_config({**config, "name": prefix + layer.name.removeprefix("forward_"), **changes})
+    own = {type(part).__name__: type(part) for part in layer._flatten_layers() if not registry.is_builtin(type(part))}
+    with registry.custom_object_scope(own):  # the cells that the user wrote, registered or not
+        other = type(layer).from_config({**config, "name": prefix + layer.name.removeprefix("forward_"), **changes})
     if hasattr(layer, "use_cudnn"):  # no part of configs
         other.use_cudnn = layer.use_cudnn
     return other
