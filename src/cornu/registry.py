@@ -148,15 +148,8 @@ def config_of(instance) -> dict:
                     f"{type(instance).__name__}: argument `{p.name}` of {cls.__name__}.__init__ was not recorded, so "
                     "its config cannot be derived. Define get_config(self) to return every argument.")
             value = instance._config_value(p.name) if builtin else told.get(p.name, p.default)
-            config[p.name] = _told_again(value) if builtin or p.name in told else _plain_default(value)
+            config[p.name] = serialize(value) if builtin or p.name in told else _plain_default(value)
     return config
-
-
-def _told_again(value):
-    """A value as a config holds it: as `serialize` writes it, but tuples stay tuples until they come into a file."""
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return tuple(map(_told_again, value))
-    return serialize(value)
 
 
 def _definer(cls, name: str):
@@ -165,7 +158,7 @@ def _definer(cls, name: str):
 
 
 def _plain_default(value):
-    return None if value is inspect.Parameter.empty else _told_again(value)
+    return None if value is inspect.Parameter.empty else serialize(value)
 
 
 def _bind(cls, instance) -> dict:

@@ -187,8 +187,8 @@ def moments(x, axes, keepdims=False, synchronized=False):
         synchronized: of no effect: under JAX a sharded tensor's moments are those of the whole.
     """
     x, axes = inexact(x), integers(axes)
-    wide = wide(x)
-    mean, variance = jnp.mean(wide, axes, keepdims=keepdims), jnp.var(wide, axes, keepdims=keepdims)
+    large = wide(x)
+    mean, variance = jnp.mean(large, axes, keepdims=keepdims), jnp.var(large, axes, keepdims=keepdims)
     if x.dtype == jnp.float16:  # what float16 cannot hold becomes its largest number, not infinity
         limit = float(jnp.finfo(jnp.float16).max)
         mean, variance = jnp.clip(mean, -limit, limit), jnp.clip(variance, -limit, limit)
@@ -244,15 +244,15 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
     if kwargs:
         raise ValueError(f"layer_normalization: unknown arguments {sorted(kwargs)}.")
     x, axis = inexact(x), integers(axis)
-    wide = wide(x)
-    mean, variance = jnp.mean(wide, axis, keepdims=True), jnp.var(wide, axis, keepdims=True)
+    large = wide(x)
+    mean, variance = jnp.mean(large, axis, keepdims=True), jnp.var(large, axis, keepdims=True)
     factor = jax.lax.rsqrt(variance + (default_epsilon() if epsilon is None else epsilon))
     if gamma is not None:
         factor = factor * _along(gamma, x, axis)
     rest = -mean * factor
     if beta is not None:
         rest = rest + _along(beta, x, axis)
-    return (wide * factor + rest).astype(x.dtype)
+    return (large * factor + rest).astype(x.dtype)
 
 
 @op
@@ -266,9 +266,9 @@ def rms_normalization(x, scale=None, axis=-1, epsilon=None):
         epsilon: keeps the quotient finite; config.epsilon() for None.
     """
     x = inexact(x)
-    wide = wide(x)
-    square = jnp.mean(jnp.square(wide), integers(axis), keepdims=True)
-    normal = wide * jax.lax.rsqrt(square + (default_epsilon() if epsilon is None else epsilon))
+    large = wide(x)
+    square = jnp.mean(jnp.square(large), integers(axis), keepdims=True)
+    normal = large * jax.lax.rsqrt(square + (default_epsilon() if epsilon is None else epsilon))
     return (normal if scale is None else normal * tensor(scale)).astype(x.dtype)
 
 
