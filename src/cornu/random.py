@@ -91,6 +91,11 @@ def _float(dtype):
     return dtype
 
 
+def _array(parameter):
+    """A parameter of a distribution; lists of them become arrays."""
+    return jnp.asarray(parameter) if isinstance(parameter, (list, tuple)) else getattr(parameter, "raw", parameter)
+
+
 def _shape(shape) -> tuple:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if any(d is None for d in shape):
@@ -123,7 +128,7 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
         return jax.device_put(np.maximum(low, drawn.astype("float32")))
     if plain and (minval, maxval) == (0, 1):
         return lowering.uniform(key, shape)
-    return jax.random.uniform(key, shape, dtype, minval, maxval)
+    return jax.random.uniform(key, shape, dtype, _array(minval), _array(maxval))
 
 
 _FEW = 1 << 18
@@ -150,7 +155,7 @@ def randint(shape, minval, maxval, dtype="int32", seed=None):
     dtype = dtypes.standardize(dtype)
     if not dtypes.is_int(dtype):
         raise ValueError(f"randint needs an integer dtype. Received: dtype={dtype!r}")
-    return jax.random.randint(key_of(seed), _shape(shape), minval, maxval, dtype)
+    return jax.random.randint(key_of(seed), _shape(shape), _array(minval), _array(maxval), dtype)
 
 
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
@@ -193,16 +198,16 @@ def shuffle(x, axis=0, seed=None):
 def gamma(shape, alpha, dtype=None, seed=None):
     """Draw from the gamma distribution of shape alpha and scale 1."""
     dtype = _float(dtype)
-    return jax.random.gamma(key_of(seed), alpha, shape=_shape(shape), dtype=dtype)
+    return jax.random.gamma(key_of(seed), _array(alpha), shape=_shape(shape), dtype=dtype)
 
 
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
     """Draw the number of successes among `counts` tries of the given probability."""
     dtype = _float(dtype)
-    return jax.random.binomial(key_of(seed), counts, probabilities, shape=_shape(shape), dtype=dtype)
+    return jax.random.binomial(key_of(seed), _array(counts), _array(probabilities), shape=_shape(shape), dtype=dtype)
 
 
 def beta(shape, alpha, beta, dtype=None, seed=None):
     """Draw from the beta distribution."""
     dtype = _float(dtype)
-    return jax.random.beta(key_of(seed), alpha, beta, shape=_shape(shape), dtype=dtype)
+    return jax.random.beta(key_of(seed), _array(alpha), _array(beta), shape=_shape(shape), dtype=dtype)

@@ -399,6 +399,13 @@ def _convert_or_dense(fn, x, dtype=None, sparse=None, ragged=None):
     return None if sparse is False else _convert(fn, x, dtype)
 
 
+def _bincount(fn, x, weights=None, minlength=0, sparse=False):
+    """What is stored counts; a zero that is not stored is none."""
+    stored = _like(x, jnp.ones_like(x.data, "int32" if weights is None else weights.dtype)).todense()
+    weights = stored if weights is None else stored * to_dense(weights)
+    return _jax().BCOO.fromdense(fn(x.todense(), weights, minlength))
+
+
 # An op's name -> (whether the result is sparse for these arguments, how it is computed: None means by the dense op).
 RULES: dict[str, tuple[Callable, Callable]] = {
     **dict.fromkeys(
@@ -409,6 +416,7 @@ RULES: dict[str, tuple[Callable, Callable]] = {
     **dict.fromkeys("add subtract maximum minimum".split(), (_both, _union)),
     **dict.fromkeys("divide true_divide".split(), (_only_first, _divide)),
     **dict.fromkeys("expand_dims squeeze".split(), (_always, _of_shape)),
+    "bincount": (_first, _bincount),
     "cast": (_always, _of_cast),
     "clip": (_holds_zero, _clip),
     "concatenate": (_all, _concatenate),

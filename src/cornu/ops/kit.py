@@ -168,6 +168,7 @@ def cumulative(name: str, doc: str) -> Callable:
     fn = getattr(jnp, name)
 
     def function(x, axis=None, dtype=None):
+        axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
         return fn(tensor(x), axis=axis, dtype=None if dtype is None else dtypes.standardize(dtype))
 
     return _finish(function, name, doc, _X + "\n    axis: along which; None flattens first."
