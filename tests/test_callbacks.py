@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import cornu
+from cornu.saving.orbax import matched
 
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(96, 6)).astype("float32"), rng.integers(0, 3, 96)
@@ -351,6 +352,19 @@ def test_tensorboard_embeddings_are_written(tmp_path):
         model.fit(np.ones((8, 3), "int32"), np.ones((8, 1)), verbose=0, callbacks=[board])
 
 
+def test_tensorboard_takes_summaries_of_ones_own(tmp_path):
+    board = C.TensorBoard(tmp_path)
+    board.summary.scalar("mine", np.float32(0.5), step=3)
+    board.summary.text("said", "hello", step=0)
+    board.summary.histogram("spread", X, step=1)
+    board.summary.image("seen", np.zeros((2, 4, 4, 3)), step=1)
+    board.on_train_end()
+    (file,) = (tmp_path / "train").iterdir()
+    assert all(tag in file.read_bytes() for tag in (b"mine", b"hello", b"spread", b"seen/image/1"))
+    with pytest.raises(ValueError, match="'mine' is one number"):
+        board.summary.scalar("mine", X)
+
+
 @pytest.mark.parametrize("told", [{"update_freq": 0}, {"histogram_freq": -1}, {"profile_batch": (5, 2)}], ids=str)
 def test_tensorboard_refuses(told):
     with pytest.raises(ValueError, match="TensorBoard"):
@@ -427,6 +441,24 @@ def test_an_orbax_checkpoint_that_does_not_fit_changes_nothing(orbax_run):
     with pytest.raises(ValueError, match="elsewhere/kernel"):
         other.load_weights(folder)
     np.testing.assert_array_equal(other.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize("asked, held", [
+    (["a/kernel", "b/kernel"], ["net/b/kernel", "net/a/kernel"]), (["net/a/kernel"], ["a/kernel"]),
+    (["a/kernel", "inner/a/kernel"], ["net/a/kernel", "net/inner/a/kernel"]),
+    (["dense_9/kernel", "dense_10/kernel"], ["dense/kernel", "dense_1/kernel"]),
+    (["net_2/dense_9/bias", "net_2/dense_10/bias", "net_2/a/bias"], ["dense_7/bias", "dense_8/bias", "a/bias"])], ids=str)
+def test_values_are_found_under_other_names_of_models(asked, held):
+    found = matched(asked, held)
+    assert sorted(found) == sorted(asked) and sorted(found.values()) == sorted(held)
+    for path, place in found.items():
+        assert path.endswith(place.rpartition("net/")[2]) or asked.index(path) == held.index(place)
+
+
+@pytest.mark.parametrize("asked, held", [(["a/kernel"], ["b/kernel"]), (["dense_1/bias"], ["dense_2/bias", "dense_3/bias"]),
+                                         (["a/kernel"], ["one/a/kernel", "two/a/kernel"])], ids=str)
+def test_values_that_may_be_anybodys_are_not_taken(asked, held):
+    assert matched(asked, held) == {}
 
 
 def test_orbax_checkpoints_hold_vocabularies(tmp_path):

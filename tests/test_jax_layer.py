@@ -90,6 +90,32 @@ def test_init_fn_sees_integers_where_the_inputs_are():
     assert seen[1] == jnp.int32
 
 
+@pytest.mark.parametrize("kept", [None, "bar"])
+def test_leaves_of_the_state_that_are_no_numbers(kept):
+    layer = JaxLayer(lambda params, state, inputs: (inputs, state), state={"kept": kept, "count": 1.0})
+    assert layer.state["kept"] == kept and layer.params is None and len(layer.weights) == 1
+    np.testing.assert_array_equal(layer(X), X)
+
+
+@pytest.mark.parametrize("state", [[0.0], {"a": {"b": 0.0}}, {}, None], ids=str)
+def test_a_state_that_comes_back_otherwise(state):
+    layer = JaxLayer(lambda params, state, inputs: (inputs, {"a": [1.0]}), params={}, state=state)
+    with pytest.raises(ValueError, match="structure"):
+        layer(X)
+
+
+@pytest.mark.parametrize("method", [Block.__call__, Block().__call__, "__call__"], ids=["function", "bound", "name"])
+def test_a_module_s_own_method_is_saved_by_its_name(method):
+    assert FlaxLayer(Block(), method=method).method == "__call__"
+
+
+def test_params_and_state_of_flax_are_its_variables():
+    layer = FlaxLayer(Block())
+    layer(X)
+    again = FlaxLayer(Block(), variables={**layer.params, **layer.state})
+    np.testing.assert_array_equal(layer(X), again(X))
+
+
 def test_flax_gives_what_the_module_gives():
     variables = Block().init(jax.random.key(0), X)
     layer = FlaxLayer(Block(), variables=variables)

@@ -247,6 +247,10 @@ def shown(module, capsys, told, target):
     return re.findall(r"- ([ab]): ([\d.]+)", capsys.readouterr().out)
 
 
+def test_a_progress_bar_in_a_pipe_shows_each_drawing(capsys):
+    assert [value for name, value in shown(cornu, capsys, {}, 8) if name == "a"] == ["1.0000", "1.7500", "3.0000"]
+
+
 @pytest.mark.parametrize("target", [8, None])
 @pytest.mark.parametrize("told", [{}, {"stateful_metrics": ["a"]}, {"stateless_metrics": ["a"]}, {"stateless_metrics": []}], ids=str)
 def test_a_progress_bar_averages_what_keras_averages(capsys, monkeypatch, told, target):

@@ -43,6 +43,7 @@ class Progbar:
         """Show that `current` steps are done, with (name, value) pairs."""
         finalize = (self.target is not None and current >= self.target) if finalize is None else finalize
         for name, value in values or ():
+            value = np.asarray(value) if isinstance(value, (list, tuple)) else value
             total, count = self._sums.get(name, (0.0, 0))
             steps = max(current - self._seen, 1)
             averaged = not finalize and (name not in (self.stateful_metrics or ()) if self.stateless_metrics is None
@@ -53,7 +54,7 @@ class Progbar:
         if self._first is None:
             self._first = (current, now)
         if not self.verbose or (now - self._drawn < self.interval and not finalize) or (
-                not finalize and (self.verbose == 2 or not self._dynamic)):
+                self.verbose == 2 and not finalize):
             return
         self._drawn = now
         line = self._line(current, now, finalize)

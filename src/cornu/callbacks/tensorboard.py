@@ -67,6 +67,11 @@ class TensorBoard(Callback):
         optimizer = getattr(self.model, "optimizer", None)
         return int(np.asarray(optimizer.iterations)) if optimizer is not None else 0
 
+    @property
+    def summary(self) -> "Summary":
+        """Writes values of one's own beside those of training, in the way of `tf.summary`."""
+        return Summary(lambda: self._writer("train"), self._iterations)
+
     # events ----------------------------------------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
@@ -175,6 +180,48 @@ class TensorBoard(Callback):
         for layer in self._embedding_layers():
             np.savetxt(pathlib.Path(self.log_dir, f"{layer.name}.tsv"), np.asarray(layer.weights[0].value, "float32"),
                        delimiter="\t", fmt="%.7g")
+
+
+class Summary:
+    """Scalars, histograms, images and texts for TensorBoard, as `tf.summary` takes them.
+
+    Args:
+        writer: gives the EventWriter.
+        step: gives the step where none is passed.
+    """
+
+    def __init__(self, writer, step):
+        self._writer, self._step = writer, step
+
+    def _write(self, kind: str, name: str, data, step):
+        writer = self._writer()
+        getattr(writer, kind)(name, data, self._step() if step is None else int(step))
+        writer.flush()
+
+    def scalar(self, name: str, data, step: int | None = None) -> None:
+        """A number."""
+        data = np.asarray(data)
+        if data.size != 1:
+            raise ValueError(f"TensorBoard: scalar {name!r} is one number. Received an array of shape {data.shape}.")
+        self._write("scalar", name, data.item(), step)
+
+    def histogram(self, name: str, data, step: int | None = None) -> None:
+        """How the values of an array are spread."""
+        self._write("histogram", name, data, step)
+
+    def image(self, name: str, data, step: int | None = None, max_outputs: int = 3) -> None:
+        """The first `max_outputs` of images of floats in [0, 1] or bytes, of shape (count, height, width, channels)."""
+        data = np.asarray(data)
+        if data.ndim != 4 or data.shape[-1] not in (1, 3, 4):
+            raise ValueError(f"TensorBoard: images {name!r} have the shape (count, height, width, channels of 1, 3 or 4). "
+                             f"Received: {data.shape}")
+        data = data / 255 if data.dtype == np.uint8 else data
+        for number, image in enumerate(data[:max_outputs]):
+            self._write("image", name if len(data) == 1 else f"{name}/image/{number}", image, step)
+
+    def text(self, name: str, data, step: int | None = None) -> None:
+        """A text, which may be Markdown."""
+        self._write("text", name, str(data), step)
 
 
 def _as_image(weight):

@@ -10,6 +10,7 @@ from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.random import SeedGenerator
 from cornu.symbolic import has_tensor
+from cornu.variable import Variable
 
 
 class JaxLayer(Layer):
@@ -21,7 +22,8 @@ class JaxLayer(Layer):
             it takes `state`, the outputs and the new state.
         init_fn: makes the first values: `params`, or `(params, state)` where call_fn takes a state. Its arguments, by
             name: `rng`, `inputs` (zeros, one sample where the batch size is unknown) and `training` (True).
-        params, state: the first values, any trees of arrays and numbers; what is None comes from init_fn.
+        params, state: the first values, any trees of arrays and numbers (leaves of other kinds are handed on as they are);
+            what is None comes from init_fn, or stays None where the other one is given.
         seed: of the keys.
         native_serialization_platforms: must be None: it is for files of TensorFlow's.
 
@@ -47,13 +49,16 @@ class JaxLayer(Layer):
                              "write.")
         self.native_serialization_platforms = None
         self._start = {"params": params, "state": state}
-        missing = [n for n in ("params", "state") if n in self._call_names and self._start[n] is None]
-        if missing and init_fn is None:
-            raise ValueError(f"{owner}: call_fn takes {' and '.join(missing)}. Pass init_fn, or the first values as "
-                             f"{' and '.join(n + '=...' for n in missing)} (configs do not hold them).")
+        taken = [n for n in ("params", "state") if n in self._call_names]
+        if taken and init_fn is None and params is None and state is None:
+            raise ValueError(f"{owner}: call_fn takes {' and '.join(taken)}. Pass init_fn, or the first values as "
+                             f"{' and '.join(n + '=...' for n in taken)} (configs do not hold them).")
         if "rng" in self._call_names or "rng" in self._init_names:
             self.seed_generator = SeedGenerator(seed)
-        self._input_dtypes = None
+        self._input_dtypes, self._trees = None, {}
+        for name in taken:
+            if self._start[name] is not None:
+                self._keep(name)
 
     def _maybe_build(self, args, kwargs) -> None:
         inputs = args[0] if args else kwargs.get("inputs")
@@ -62,14 +67,18 @@ class JaxLayer(Layer):
         super()._maybe_build(args, kwargs)
 
     def build(self, input_shape):
-        if any(n in self._call_names and self._start[n] is None for n in ("params", "state")):
+        left = [n for n in ("params", "state") if n in self._call_names and n not in self._trees]
+        if left and self.init_fn is not None:
             self._initialize(input_shape)
-        self._trees = {}
-        for name in ("params", "state"):
-            if name in self._call_names:
-                pairs, treedef = jax.tree_util.tree_flatten_with_path(self._start[name])
-                self._trees[name] = treedef, [self._hold(name, path, value) for path, value in pairs]
-        self._start = None  # the variables hold the values now
+        for name in left:
+            self._keep(name)
+
+    def _keep(self, name: str) -> None:
+        """Make variables of the first values; leaves that are no numbers stay as they are."""
+        plain = jax.tree.map(_value, self._start[name], is_leaf=lambda leaf: isinstance(leaf, Variable))
+        pairs, treedef = jax.tree_util.tree_flatten_with_path(plain)
+        self._trees[name] = treedef, [self._hold(name, path, value) for path, value in pairs]
+        self._start[name] = None  # the variables hold the values now
 
     def _initialize(self, input_shape):
         """What was not given, from init_fn."""
@@ -88,27 +97,33 @@ class JaxLayer(Layer):
             made = dict(zip(("params", "state"), made))
         else:
             made = dict.fromkeys(("params", "state"), made)
-        self._start = {n: made[n] if self._start[n] is None else self._start[n] for n in made}
+        self._start = made
 
     def _hold(self, name, path, value):
+        if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "dtype"):
+            return value
         value = jnp.asarray(value)
         keys = (next((getattr(k, n) for n in ("key", "idx", "name") if hasattr(k, n)), k) for k in path)
-        label = "_".join(map(str, keys)).replace("/", "_")
+        label = "_".join(self._label(list(map(str, keys)))).replace("/", "_")
         return self.add_weight(value.shape, lambda *_, **__: value, dtype=value.dtype, name=label or name,
                                trainable=name == "params" and jnp.issubdtype(value.dtype, jnp.floating))
+
+    def _label(self, keys: list) -> list:
+        """The parts of a variable's name."""
+        return keys
 
     params = property(lambda self: self._tree("params"), doc="The trained variables in call_fn's structure.")
     state = property(lambda self: self._tree("state"), doc="The other variables in call_fn's structure.")
 
     def _tree(self, name):
-        if not self.built or name not in self._trees:
+        if name not in self._trees:
             return None
         treedef, variables = self._trees[name]
         return treedef.unflatten(variables)
 
     def call(self, inputs, training=False):
         told = {"inputs": inputs, "training": bool(training), "rng": None}
-        told |= {name: treedef.unflatten([v.value for v in own]) for name, (treedef, own) in self._trees.items()}
+        told |= {name: treedef.unflatten(map(_value, own)) for name, (treedef, own) in self._trees.items()}
         if training and "rng" in self._call_names:
             told["rng"] = self.seed_generator.next()
         outputs = self.call_fn(**{n: told[n] for n in self._call_names})
@@ -116,8 +131,13 @@ class JaxLayer(Layer):
             return outputs
         outputs, state = outputs
         treedef, variables = self._trees["state"]
-        for variable, value in zip(variables, treedef.flatten_up_to(state), strict=True):
-            variable.assign(value)
+        try:
+            values = treedef.flatten_up_to(state)
+        except ValueError as error:
+            raise ValueError(f"{called(self)}: call_fn returned a state of another structure than it was given: {error}") from None
+        for variable, value in zip(variables, values, strict=True):
+            if isinstance(variable, Variable):
+                variable.assign(value)
         return outputs
 
     def get_build_config(self) -> dict | None:
@@ -135,6 +155,10 @@ class JaxLayer(Layer):
         """A layer whose functions (or module) are read from their names; they must be registered."""
         return cls(**{k: registry.deserialize(v) if k in ("call_fn", "init_fn", "module", "method") else v
                       for k, v in config.items()})
+
+
+def _value(leaf):
+    return leaf.value if isinstance(leaf, Variable) else leaf
 
 
 def _names(owner, argument, function, allowed, *needed) -> tuple:
@@ -184,7 +208,7 @@ class FlaxLayer(JaxLayer):
 
         def apply(params, state, rng, inputs, training):
             told = {"training": training} if takes_training else {}
-            return module.apply({"params": params, **state}, inputs, **told, method=found, mutable=list(state),
+            return module.apply({**params, **state}, inputs, **told, method=found, mutable=list(state),
                                 rngs=None if rng is None else {"dropout": rng})
 
         def init(rng, inputs, training):
@@ -193,8 +217,14 @@ class FlaxLayer(JaxLayer):
 
         params, state = (None, None) if variables is None else _split(variables)
         super().__init__(apply, init, params, state, **kwargs)
-        self.module, self.method = module, method
+        own = getattr(type(module), getattr(method, "__name__", ""), None)
+        is_own = own is not None and getattr(method, "__func__", method) is own
+        self.module, self.method = module, method.__name__ if is_own else method  # configs hold a method by its name
+
+    def _label(self, keys):
+        return keys[1:] if keys[0] == "params" else keys
 
 
 def _split(variables):
-    return variables.get("params", {}), {k: v for k, v in variables.items() if k != "params"}
+    """The collections that are trained, and the others."""
+    return [{k: v for k, v in variables.items() if (k == "params") is trained} for trained in (True, False)]

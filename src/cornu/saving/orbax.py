@@ -7,6 +7,7 @@ files, as arrays of bytes.
 import json
 import os
 import pathlib
+import re
 
 import numpy as np
 
@@ -181,11 +182,23 @@ def matched(asked, held) -> dict:
     """Where the values of variables are: path of a variable -> path of its value.
 
     Layers that are built before their model has them lack its name in their paths, as all have that come from a config: so
-    a path also fits one that ends with it, where no other one does.
+    a path also fits one that ends with it, where no other one does. And names that were made up differ in their numbers
+    where a program makes the model a second time: such paths fit in order, where there are as many on both sides.
 
-    >>> matched(["a/kernel", "b/kernel"], ["net/a/kernel", "b/kernel"])
-    {'b/kernel': 'b/kernel', 'a/kernel': 'net/a/kernel'}
+    >>> matched(["a/kernel", "dense_3/bias"], ["net/a/kernel", "net/dense/bias"])
+    {'a/kernel': 'net/a/kernel', 'dense_3/bias': 'net/dense/bias'}
     """
+    found = _by_ends(asked, held)
+    groups = [_by_base(path for path in paths if path not in taken)
+              for paths, taken in ((asked, found), (held, set(found.values())))]
+    for base, place in _by_ends(*groups).items():
+        paths, places = groups[0][base], groups[1][place]
+        found |= dict(zip(paths, places)) if len(paths) == len(places) else {}
+    return found
+
+
+def _by_ends(asked, held) -> dict:
+    """For each path that is asked for the same one, or else the only one that ends with it, or that it ends with."""
     found = {path: path for path in asked if path in held}
     while True:
         free = set(held) - set(found.values())
@@ -196,6 +209,19 @@ def matched(asked, held) -> dict:
         if not sure:
             return found
         found |= sure
+
+
+def _by_base(paths) -> dict:
+    """Paths by what they are without the numbers at the ends of names, in the order of these."""
+    found: dict = {}
+    for path in sorted(paths, key=_numbers):
+        found.setdefault("/".join(map(weights.base_name, path.split("/"))), []).append(path)
+    return found
+
+
+def _numbers(path: str) -> list:
+    ends = [re.search(r"_(\d+)$", name) for name in path.split("/")]
+    return [int(end[1]) if end else 0 for end in ends]
 
 
 def _slot(path: str) -> str:

@@ -4,7 +4,7 @@ import weakref
 
 import numpy as np
 
-from cornu import config, losses, tree
+from cornu import config, losses, registry, tree
 from cornu.data import SparseRows, is_text
 
 
@@ -92,7 +92,7 @@ def _refuse_nan(array, label: str) -> None:
 def check_labels(y, model) -> None:
     """Integer labels against what the losses take: class numbers within the outputs' classes, or 0 and 1."""
     compiled, structure = model._loss, model._output_structure()
-    if compiled is None or structure is None:
+    if compiled is None or structure is None or not registry.is_builtin(type(model).compute_loss):
         return
     from cornu.training.compiled import Outputs
 
