@@ -473,6 +473,21 @@ def test_auc_equals_keras(curve_name, summation, more):
           whole(keras.metrics.AUC(**make), y, p, np.linspace(0.5, 1, N)), atol=2e-6)
 
 
+@pytest.mark.parametrize("more", [{}, {"multi_label": True}, {"multi_label": True, "label_weights": [0.2, 0.3, 0.9]}])
+def test_interpolated_area_of_any_curve_equals_keras(more):
+    y, p = labels(np.random.default_rng(2))
+    found = []
+    for library in (metrics, keras.metrics):
+        metric = library.AUC(curve="ROC", **more)
+        metric.update_state(jnp.asarray(y), jnp.asarray(p))
+        found.append(np.asarray(metric.interpolate_pr_auc()))
+    close(*found, atol=2e-6)
+
+
+def test_interpolated_area_before_the_first_batch_is_zero():
+    assert float(metrics.AUC().interpolate_pr_auc()) == 0
+
+
 def test_thresholds_in_any_order_and_number():
     y, p = binary(np.random.default_rng(2))
     many = np.random.default_rng(0).permutation(20) / 20

@@ -174,6 +174,35 @@ def test_a_weight_of_no_numbers_stays(name, shape, monkeypatch):
     close([other.numpy()], [expected.numpy()], 3e-6)
 
 
+@pytest.mark.parametrize("name", [*RULES, "LossScaleOptimizer", "MultiOptimizer"])
+def test_methods_take_keras_names(name):
+    """What a method is passed by name under Keras, it is passed by the same name here."""
+    ours, theirs = getattr(optimizers, name), getattr(keras.optimizers, name)
+    for method in ("build", "update_step", "apply", "stateless_apply", "finalize_variable_values"):
+        wanted = inspect.signature(getattr(theirs, method)).parameters
+        assert set(wanted) <= set(inspect.signature(getattr(ours, method)).parameters), method
+
+
+@pytest.mark.parametrize("arguments", [(), (None,), ([], [])])
+def test_build_needs_the_variables_once(arguments):
+    with pytest.raises(TypeError, match="SGD.build needs the variables"):
+        optimizers.SGD().build(*arguments)
+
+
+def test_build_by_either_name_makes_the_same_state():
+    ours, theirs, weights = optimizers.Nadam(), optimizers.Nadam(), variables()
+    ours.build(variables=weights)
+    theirs.build(var_list=weights)
+    assert [v.path.split("/")[1] for v in ours.variables] == [v.path.split("/")[1] for v in theirs.variables]
+
+
+@pytest.mark.parametrize("gradients, finite", [([1.0, 2.0], True), ([1.0, np.inf], False), ([np.nan, None], False),
+                                               ([1.0, None], True), ([], True)])
+def test_finite_gradients(gradients, finite):
+    optimizer = optimizers.LossScaleOptimizer(optimizers.SGD())
+    assert bool(optimizer.check_finite([None if g is None else jnp.array([g]) for g in gradients])) is finite
+
+
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_state_has_keras_order_and_names(case):
     optimizer, expected = make(optimizers, *case), make(keras.optimizers, *case)

@@ -96,7 +96,9 @@ class AUC(_Counting):
     def result(self):
         if not self._built:
             return jnp.zeros((), self.dtype)
-        areas = self._areas(*(getattr(self, n).raw for n in COUNTS))
+        return self._mean_of_labels(self._areas(*(getattr(self, n).raw for n in COUNTS)))
+
+    def _mean_of_labels(self, areas):
         if not self.multi_label:
             return areas
         weights = jnp.ones_like(areas) if self.label_weights is None else jnp.asarray(self.label_weights, areas.dtype)
@@ -115,6 +117,14 @@ class AUC(_Counting):
             x, y = _gain(hits, false_alarms, rejects, misses)
         ends = {"interpolation": lambda a, b: (a + b) / 2, "minoring": jnp.minimum, "majoring": jnp.maximum}
         return jnp.sum((x[:-1] - x[1:]) * ends[self.summation_method](y[:-1], y[1:]), axis=0)
+
+    def interpolate_pr_auc(self):
+        """The area under precision over recall as Davis and Goadrich interpolate it, whatever `curve` says.
+
+        One number, or with `multi_label` the mean of the labels; 0 before the first batch.
+        """
+        return self._mean_of_labels(_interpolated(*(getattr(self, n).raw for n in COUNTS if n != "true_negatives"))) \
+            if self._built else jnp.zeros((), self.dtype)
 
     def _config_value(self, name: str):
         return self._init_thresholds if name == "thresholds" else super()._config_value(name)

@@ -140,10 +140,9 @@ class Nadam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         super().__init__(learning_rate, **options)
 
-    def build(self, variables):
-        if not self.built:
-            super().build(variables)
-            self._product = self.add_variable((), jnp.ones, "float32", name="product")
+    def _make_state(self, variables):
+        super()._make_state(variables)
+        self._product = self.add_variable((), jnp.ones, "float32", name="product")
 
     def prepare(self, learning_rate, step):
         now, ahead = (self.beta_1 * (1 - 0.5 * 0.96 ** t) for t in (step, step + 1))

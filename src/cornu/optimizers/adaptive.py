@@ -68,6 +68,12 @@ class Adadelta(Optimizer):
         deltas = rho * deltas + (1 - rho) * jnp.square(delta)
         return learning_rate * delta, {"accumulated_grad": squares, "accumulated_delta_var": deltas}
 
+    def update_step(self, grad, variable, learning_rate):
+        """Update one variable and its slots: that of `Optimizer`, with Keras's name for the gradient."""
+        super().update_step(grad, variable, learning_rate)
+
+    update_step.by_rule = True
+
 
 class RMSprop(Optimizer):
     """w' = w - rate * g / sqrt(v + epsilon), with the moving average v' = rho * v + (1 - rho) * g^2.

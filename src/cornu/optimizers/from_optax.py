@@ -28,10 +28,8 @@ class OptaxOptimizer(Optimizer):
         self._made = made
         super().__init__(learning_rate, **options)
 
-    def build(self, variables: Sequence) -> None:
-        if self.built:
-            return
-        super().build(variables)
+    def _make_state(self, variables):
+        super()._make_state(variables)
         with jax.ensure_compile_time_eval():
             state = self._made.init([v.raw for v in variables])
         leaves, self._structure = jax.tree.flatten(state)

@@ -3,6 +3,7 @@
 import inspect
 from typing import Sequence
 
+import jax
 import jax.numpy as jnp
 
 from cornu import check, frames, registry
@@ -73,23 +74,25 @@ class LossScaleOptimizer(Optimizer):
         else:
             self.inner_optimizer.learning_rate = value
 
-    def build(self, variables: Sequence) -> None:
-        if self.built:
-            return
+    def _make_state(self, variables):
         self.step_counter = self.add_variable((), dtype="int32", name="step_counter")
         self.dynamic_scale = self.add_variable((), lambda *_, **__: jnp.full((), self.initial_scale, "float32"),
                                                "float32", name="dynamic_scale")
         self.inner_optimizer.build(variables)
-        super().build(variables)
+        super()._make_state(variables)
 
     def scale_loss(self, loss):
         """The loss times the present scale."""
         return loss * (self.dynamic_scale.raw if self.built else self.initial_scale)
 
+    def check_finite(self, grads: Sequence) -> jax.Array:
+        """Whether all numbers of all gradients are finite, as an array of one bool; None does not count."""
+        return jnp.stack([jnp.all(jnp.isfinite(values_of(g))) for g in grads if g is not None] or [True]).all()
+
     def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
         """Let the inner optimizer update, if all gradients are finite; adapt the scale."""
         pairs = self._pairs(list(grads), trainable_variables)
-        finite = jnp.stack([jnp.all(jnp.isfinite(values_of(g))) for g, _ in pairs]).all()
+        finite = self.check_finite([g for g, _ in pairs])
         scale, good = self.dynamic_scale.raw, self.step_counter.raw + 1
         # what is overwritten with its gradient is no gradient of the loss: it was never scaled
         unscaled, variables = zip(*((g if v.overwrite_with_gradient else g.astype(jnp.float32) / scale, v) for g, v in pairs))

@@ -135,9 +135,7 @@ class MultiOptimizer(Optimizer):
             raise AttributeError("A MultiOptimizer has several learning rates. Read and set them on its `optimizers`.")
         Optimizer.learning_rate.fset(self, value)
 
-    def build(self, variables: Sequence) -> None:
-        if self.built:
-            return
+    def _make_state(self, variables):
         chosen = [self.optimizer_map(v) for v in variables]
         for variable, optimizer in zip(variables, chosen):
             if not isinstance(optimizer, Optimizer):
@@ -152,7 +150,7 @@ class MultiOptimizer(Optimizer):
         for optimizer in self._optimizers:
             optimizer.loss_scale_factor = self.loss_scale_factor
             optimizer.build([v for v, o in zip(variables, chosen) if o is optimizer])
-        super().build(variables)
+        super()._make_state(variables)
 
     def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
         """Let each optimizer update its own variables."""

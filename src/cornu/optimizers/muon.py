@@ -84,9 +84,9 @@ class Muon(Optimizer):
         scale = max(1, rows / columns) ** 0.5 if self.rms_rate is None else self.rms_rate * max(rows, columns) ** 0.5
         return x * scale
 
-    def transpose_last_axis(self, x):
+    def transpose_last_axis(self, X):
         """A matrix (or several) turned over."""
-        return x.mT
+        return jnp.asarray(X).mT
 
     def zeropower_via_newtonschulz5(self, x, steps: int):
         """The nearest orthogonal matrix, roughly; it is turned so that the products are of the smaller side."""

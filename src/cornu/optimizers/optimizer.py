@@ -194,11 +194,25 @@ class Optimizer(Configurable):
                              self.add_variable_from_reference(variable, one, init))
         return lists
 
-    def build(self, variables: Sequence) -> None:
-        """Make the state for the given trainable variables; a second call does nothing."""
-        if self.built:
-            return
-        self._trainable_variables = list(variables)
+    def build(self, variables: Sequence | None = None, var_list: Sequence | None = None) -> None:
+        """Make the state for the given trainable variables; a second call does nothing.
+
+        Args:
+            variables: the variables that will be trained.
+            var_list: another name of `variables`, which Keras's optimizers have.
+
+        Raises TypeError unless one of both is given.
+        """
+        if (variables is None) == (var_list is None):
+            raise TypeError(f"{type(self).__name__}.build needs the variables to train, under one name: `variables` or "
+                            "`var_list`.")
+        if not self.built:
+            self._make_state(list(variables if var_list is None else var_list))
+            self.built = True
+
+    def _make_state(self, variables: list) -> None:
+        """Averages, accumulators and slots for the variables; a subclass may add to them."""
+        self._trainable_variables = variables
         self._index = {v: i for i, v in enumerate(self._trainable_variables)}
         self._averages = self.add_optimizer_variables(variables, "average") if self.use_ema else []
         if self.gradient_accumulation_steps:
@@ -209,7 +223,6 @@ class Optimizer(Configurable):
                 for name in group:
                     if not variable.overwrite_with_gradient and self.has_slot(name, variable):
                         slots[name] = self._add_slot(variable, name)
-        self.built = True
 
     def _add_slot(self, variable, name) -> Variable:
         with jax.ensure_compile_time_eval():  # the stored array: the optimizer may be built inside a trace
@@ -340,7 +353,7 @@ class Optimizer(Configurable):
         grads = [with_values(g, v) for g, v in zip(grads, self._clip([values_of(g) for g in grads]))]
         learning_rate = jnp.asarray(getattr(self.learning_rate, "raw", self.learning_rate), jnp.float32)
         parts = {}  # of the weights that decay takes off, by weight decay
-        own_step, rate = type(self).update_step is not Optimizer.update_step, learning_rate
+        own_step, rate = not getattr(type(self).update_step, "by_rule", False), learning_rate
         if not own_step:
             rate, step = self.prepare(learning_rate, self._step())
         rule, rates = self._rule, [rate] * len(grads)
@@ -368,6 +381,8 @@ class Optimizer(Configurable):
         """Update one variable and its slots; Keras's place for a rule that assigns."""
         learning_rate = jnp.asarray(getattr(learning_rate, "raw", learning_rate), jnp.float32)
         self._update_one(self._rule, as_gradient(gradient), variable, None, *self.prepare(learning_rate, self._step()))
+
+    update_step.by_rule = True  # one that lacks this is a subclass's own: it is called for each variable
 
     def _update_one(self, rule, gradient, variable, decay, learning_rate, step) -> None:
         slots = self._slots[self._index[variable]]
