@@ -185,3 +185,30 @@ def test_convert_to_numpy_of_a_read_only_array_may_be_written_to():
     frozen.flags.writeable = False
     ops.convert_to_numpy(frozen)[0] = 2.0
     assert frozen[0] == 1.0
+
+
+# Keys and repeats --------------------------------------------------------------------------------------------------
+
+CUBE = np.arange(24.0).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize("key", [np.s_[:, 17, :], np.s_[..., 5], np.s_[..., 5, ...], np.s_[:, :, :, :], 7, -3, np.s_[None, 1, 3],
+                                 np.s_[0, ..., -5]])
+@pytest.mark.parametrize("x, error", [(CUBE, IndexError), (KerasTensor((2, 3, 4)), ValueError)])
+def test_an_index_beyond_its_axis_is_refused(key, x, error):
+    with pytest.raises(error, match="get_item|indices"):
+        ops.get_item(x, key)
+
+
+@pytest.mark.parametrize("key", [np.s_[None, 1, None, ..., -1], np.s_[1, -3, 3], np.s_[1, [0, 1]], np.s_[-2], np.s_[:, 5:9],
+                                 np.s_[..., None], np.s_[1, ..., ::-2]])
+def test_an_index_within_its_axis_is_numpys(key):
+    np.testing.assert_array_equal(ops.get_item(CUBE, key), CUBE[key])
+    assert ops.get_item(KerasTensor((2, 3, 4)), key).shape == CUBE[key].shape
+
+
+@pytest.mark.parametrize("repeats, axis", [(2, None), ([2], None), ([1, 2], 0), ([1, 0, 2], 1), (np.array([3]), 2), ((2, 2), 0)])
+def test_repeats_are_numbers_for_symbolic_tensors_too(repeats, axis):
+    expected = np.repeat(CUBE, repeats, axis)
+    np.testing.assert_array_equal(ops.repeat(CUBE, repeats, axis), expected)
+    assert ops.repeat(KerasTensor((2, 3, 4)), repeats, axis).shape == expected.shape

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cornu import check, dtypes
 from cornu.ops.kit import integers, known, operand, public, tensor, unary
@@ -296,6 +297,10 @@ def repeat(x, repeats, axis=None):
         repeats: an integer, or one for each position of the axis.
         axis: along which.
     """
+    if isinstance(repeats, (list, tuple, np.ndarray)) and not any(isinstance(r, jax.Array) for r in repeats):
+        repeats = np.asarray(repeats)  # numbers, also while a model is built or compiled
+        repeats = int(repeats.reshape(())) if repeats.size == 1 else repeats
+        return jnp.repeat(tensor(x), repeats, axis=axis, total_repeat_length=None if isinstance(repeats, int) else int(repeats.sum()))
     if not isinstance(repeats, int):
         repeats = tensor(repeats)
         repeats = int(repeats.reshape(())) if repeats.size == 1 else repeats
@@ -428,7 +433,25 @@ def get_item(x, key):
     def plain(k):
         return tensor(k) if not isinstance(k, (int, slice, type(None), type(Ellipsis))) else k
 
-    return tensor(x)[tuple(plain(k) for k in key) if isinstance(key, tuple) else plain(key)]
+    x = tensor(x)
+    keys = tuple(plain(k) for k in key) if isinstance(key, tuple) else (plain(key),)
+    _refuse_beyond(x, keys)
+    return x[keys if isinstance(key, tuple) else keys[0]]
+
+
+def _refuse_beyond(x, keys) -> None:
+    """IndexError for an integer beyond its axis, which JAX would take for the last place."""
+    axes = [k for k in keys if k is not None]
+    whole = [i for i, k in enumerate(axes) if k is Ellipsis]
+    if len(whole) > 1:
+        raise IndexError("get_item: a key has at most one Ellipsis (`...`).")
+    for i, k in enumerate(axes):
+        axis = i - len(axes) if whole and i > whole[0] else i
+        plain = isinstance(k, int) and not isinstance(k, bool) and -x.ndim <= axis < x.ndim
+        if plain and all(isinstance(other, (int, slice, type(Ellipsis))) for other in axes) and isinstance(x.shape[axis], int) \
+                and not -x.shape[axis] <= k < x.shape[axis]:
+            raise IndexError(f"get_item: index {k} is beyond axis {axis} of size {x.shape[axis]}, of a tensor of shape "
+                             f"{tuple(x.shape)}.")
 
 
 @op
