@@ -439,6 +439,108 @@ def test_sound_layers_train_in_a_model():
         assert losses[-1] < losses[0]
 
 
+# what programs written for Keras call --------------------------------------------------------------------------------
+
+
+def same(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+CORNERS = np.array([[[2.0, 1, 4, 3], [6, 4, 8, 6]], [[0, 0, 1, 1], [8, 8, 9, 9]]], "float32")
+MATRIX = np.array([[1, 0.1, 2, 0.2, 1, 3, 0.01, 0.02]], "float32")
+COLUMN = np.array([[1.0], [2.0]], "float32")
+
+
+@pytest.mark.parametrize("name, method, args", [
+    ("RandomShear", "get_transformed_x_y", (np.array([1.0, 2]), np.array([3.0, 5]), MATRIX)),
+    ("RandomZoom", "get_transformed_x_y", (1.0, 3.0, MATRIX[0])),
+    ("RandomTranslation", "get_shifted_bbox", ({"boxes": CORNERS}, 0.5, 0.25)),
+    ("RandomShear", "get_shifted_bbox", ({"boxes": CORNERS}, COLUMN, COLUMN / 2)),
+    ("RandomZoom", "get_clipped_bbox", ({"boxes": CORNERS}, 5.0, 1.0, 7.0, 2.0)),
+    ("RandomZoom", "get_clipped_bbox", ({"boxes": CORNERS}, COLUMN + 5, COLUMN, COLUMN + 7, COLUMN / 2))])
+def test_methods_for_places_and_boxes_are_keras_s(name, method, args):
+    ours, theirs = (getattr(getattr(lib.layers, name)(0.2, 0.2), method)(*args) for lib in (cornu, keras))
+    jax.tree.map(same, ours, dict(theirs) if isinstance(theirs, dict) else theirs)
+
+
+def test_transformations_that_the_user_makes():
+    mixing, pair = cornu.layers.MixUp(), np.stack([np.zeros((4, 4, 3)), np.ones((4, 4, 3))])
+    told = {"mix_weight": 0.25, "permutation_order": [1, 0]}
+    same(mixing.transform_images(pair, told)[:, 0, 0, 0], [0.75, 0.25])
+    same(mixing.transform_labels(np.eye(2), told), [[0.25, 0.75], [0.75, 0.25]])
+    bending = cornu.layers.RandomElasticTransform()
+    told = {"apply_transform": np.array([True]), "distortion_factor": np.float32(0.9), "seed": 42}
+    image = np.random.default_rng(0).uniform(size=(8, 8, 1)).astype("float32")
+    bent = bending.transform_images(image, told)
+    assert bent.shape == image.shape and np.abs(bent - image).max() > 0.01
+    same(bent, bending.transform_images(image, told))
+
+
+def test_boxes_of_one_image_with_the_flips_told():
+    layer = cornu.layers.RandomFlip("horizontal", bounding_box_format="xyxy")
+    boxes = {"boxes": np.array([[2, 1, 4, 3], [6, 4, 8, 6]]), "labels": np.array([1, 2])}
+    told = {"flips": np.array([[True]]), "input_shape": (10, 8, 3)}
+    same(layer.transform_bounding_boxes(boxes, told)["boxes"], [[4, 1, 6, 3], [0, 4, 2, 6]])
+
+
+def test_grey_choices_have_one_value_for_each_image():
+    layer = cornu.layers.RandomGrayscale(1.0)
+    assert layer.get_random_transformation(images=IMAGE).all()
+    off = layer.get_random_transformation(IMAGE, training=False)
+    assert off.shape == (2, 1, 1, 1) and not off.any()
+    same(layer.transform_labels(np.eye(2), transformations=off), np.eye(2))
+
+
+def test_layers_derived_from_ours_find_operations_in_their_backend():
+    class Darker(cornu.layers.RandomFlip):
+        def transform_images(self, images, transformation, training=True):
+            share = self.backend.random.uniform((self.backend.shape(images)[0], 1, 1, 1), seed=1)
+            return self.backend.cast(self.backend.numpy.minimum(images, share), "float16")
+
+    assert Darker()(IMAGE).dtype == "float16"
+    for layer in (cornu.layers.Rescaling(1), cornu.layers.CategoryEncoding(3), cornu.layers.MelSpectrogram()):
+        assert layer.backend.name == "jax" and layer.backend.nn.relu is cornu.ops.nn.relu
+    with pytest.raises(ValueError, match="'torch'"):
+        layer.backend.set_backend("torch")
+
+
+@pytest.mark.parametrize("size", [(5, 17), (5, 100), (100, 5)])
+def test_narrow_images_fill_wide_sizes(size):
+    images = np.random.default_rng(0).uniform(size=(2, 11, 3, 2)).astype("float32")
+    for layer in (lambda lib: lib.layers.Resizing(*size, crop_to_aspect_ratio=True),
+                  lambda lib: lib.layers.CenterCrop(*size)):
+        same(layer(cornu)(images), layer(keras)(images))
+
+
+def test_relative_boxes_are_cut_without_the_image_s_size():
+    cut = boxes.clip_to_image_size({"boxes": np.array([[0.5, 0.0, 1.5, 1.6]])}, bounding_box_format="rel_xyxy")
+    same(cut["boxes"], [[0.5, 0, 1, 1]])
+
+
+def test_no_changes_at_all():
+    same(cornu.layers.RandAugment(num_ops=0)(IMAGE), IMAGE)
+
+
+def test_a_pipeline_hands_masks_on():
+    class Seeing(cornu.layers.Layer):
+        supports_masking = True
+        seen = None
+
+        def call(self, x, mask=None):
+            self.seen = mask
+            return x * 2
+
+    parts = [Seeing(), Seeing()]
+    cornu.layers.Pipeline(parts)(np.ones((2, 3)), mask=np.array([True, False]))
+    assert all(np.array_equal(part.seen, [True, False]) for part in parts)
+
+
+@pytest.mark.parametrize("layers", [None, "AutoContrast", {}])
+def test_a_pipeline_s_config_needs_layers(layers):
+    with pytest.raises(ValueError, match="needs `layers`"):
+        cornu.layers.Pipeline.from_config({"name": "p", "layers": layers})
+
+
 # what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -466,7 +568,7 @@ ERRORS = [  # how a layer is made, what it is called on, and what the error says
     (of("Resizing", 0, 5), IMAGE, "height.*> 0"),
     (of("RandomBrightness", 0.1, (255, 0)), IMAGE, "value_range.*the lower one first"),
     (of("RandAugment", value_range=3), IMAGE, "value_range"),
-    (of("RandAugment", num_ops=0), IMAGE, "num_ops"),
+    (of("RandAugment", num_ops=-1), IMAGE, "num_ops"),
     (of("RandomGaussianBlur", kernel_size=4), IMAGE, "odd"),
     (of("RandomErasing", scale=(0.1, 2)), IMAGE, "scale"),
     (of("MixUp", alpha=0), IMAGE, "alpha.*> 0"),

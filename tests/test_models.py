@@ -110,6 +110,16 @@ def test_a_model_builds_itself_on_first_use():
     assert models[0].weights[0].path.startswith("lazy") and models[1].weights[0].path.count("lazy") == 1
 
 
+def test_a_sequential_without_an_input_takes_every_size_that_its_layers_take(tmp_path):
+    model = cornu.Sequential([L.Conv2D(4, 3), L.GlobalAveragePooling2D(), L.Dense(2)])
+    model.predict(np.ones((2, 8, 8, 3)), verbose=0)
+    model.save(tmp_path / "m.keras")
+    for again in (model, cornu.models.load_model(tmp_path / "m.keras"), pickle.loads(pickle.dumps(model))):
+        assert again.predict(np.ones((2, 5, 9, 3)), verbose=0).shape == (2, 2)
+        with pytest.raises(ValueError, match="expected size 3"):
+            again.predict(np.ones((2, 5, 9, 4)), verbose=0)
+
+
 def test_sequential_add_and_pop():
     model = cornu.Sequential([cornu.Input((4,))])
     model.add(L.Dense(3))

@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from text_table import CASES, GOLDEN, run
@@ -207,3 +208,36 @@ def test_a_vocabulary_must_keep_its_size_where_a_model_was_built_on_it():
     layer(cornu.Input((1,), dtype="string"))
     with pytest.raises(RuntimeError, match="built for 3 indices; 4 do not fit"):
         layer.set_vocabulary(["a", "b", "c"])
+
+
+# Discretization and FeatureSpace before and after `adapt` --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])
+def test_bins_have_shapes_before_they_are_learnt(mode):
+    ours, theirs = (lib.layers.Discretization(num_bins=5, output_mode=mode) for lib in (cornu, keras))
+    for shape in ((None, 3), (4, 1)):
+        assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
+    told = ours(cornu.Input((3,)))
+    assert told.shape == theirs.compute_output_shape((None, 3))
+    assert told.dtype == ours.output_dtype == theirs.output_dtype and ours.bin_boundaries is None
+
+
+def test_a_feature_space_has_the_width_that_was_asked_for():
+    space = cornu.utils.FeatureSpace({"a": cornu.utils.FeatureSpace.float_discretized(num_bins=32)})
+    space.adapt({"a": np.arange(10.0)})
+    assert space({"a": np.array([0.2])}).shape == (1, 32)
+
+
+@pytest.mark.parametrize("make", [cornu.layers.Normalization, lambda: cornu.layers.Discretization(num_bins=3),
+                                  cornu.layers.StringLookup, cornu.layers.TextVectorization])
+@pytest.mark.parametrize("data", [np.zeros((0, 3)), iter(())], ids=["array", "iterator"])
+def test_there_is_nothing_to_learn_from_nothing(make, data):
+    with pytest.raises(ValueError, match="empty"):
+        make().adapt(data)
+
+
+def test_custom_objects_reach_configs():
+    for layer in (cornu.layers.Rescaling(2.0), cornu.layers.Discretization([0.0, 1.0])):
+        again = type(layer).from_config(layer.get_config(), custom_objects={"Own": dict})
+        assert again.get_config() == layer.get_config()

@@ -201,6 +201,8 @@ class Model(Trainer, Layer):
             frames.warn(f"The structure of `inputs` doesn't match the expected structure: model {self.name!r} has the inputs "
                         f"{', '.join(map(repr, names))}, but {message}.")
 
+    _sizes_were_met = False  # whether the inputs' sizes are those of the first data instead of declared ones
+
     def _fit(self, x: KerasTensor, value):
         """One input as the graph wants it: an array of the right rank and dtype."""
         if value is None:
@@ -219,7 +221,8 @@ class Model(Trainer, Layer):
             value = value[..., None]
         shape = tuple(value.shape)
         # How many samples an `Input(batch_size=...)` names is for those who read the shape: a last batch is smaller.
-        if len(shape) != rank or any(isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape[1:], shape[1:])):
+        if len(shape) != rank or not self._sizes_were_met and any(
+                isinstance(s, int) and d is not None and s != d for d, s in zip(x.shape[1:], shape[1:])):
             raise ValueError(f"Input {x.call.operation.name!r} of model {self.name!r} has shape {x.shape}, but was given "
                              f"data of shape {shape}.")
         if not isinstance(value, jax.Array) or value.dtype == x.dtype or x.dtype == "string":
@@ -343,7 +346,7 @@ def _restore(cls, own: dict, config: dict, build: dict | None, values: list, com
     """The model that `__reduce__` took apart."""
     with registry.custom_object_scope(own):
         model = cls.from_config(config)
-        if build and not model.built:
+        if build and (not model.built or "sizes_were_met" in build):
             model.build_from_config(build)
         if compiled:
             model.compile_from_config(compiled)

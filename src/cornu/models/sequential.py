@@ -91,6 +91,7 @@ class Sequential(Model):
         else:
             batch, *rest = input_shape
             self._stack.insert(0, InputLayer(batch_shape=(None, *rest), dtype=self._data_dtype))
+            self._sizes_were_met = True
         x = inputs = self._stack[0].output
         for layer in self._stack[1:]:
             try:
@@ -130,8 +131,16 @@ class Sequential(Model):
         return inputs
 
     def get_build_config(self) -> dict | None:
-        """The shape of the Input, its batch included."""
-        return None if self.graph is None else {"input_shape": self.graph.inputs[0].shape}
+        """The shape of the Input, its batch included, and whether other sizes are the layers' concern."""
+        if self.graph is None:
+            return None
+        met = {"sizes_were_met": True} if self._sizes_were_met else {}
+        return {"input_shape": self.graph.inputs[0].shape, **met}
+
+    def build_from_config(self, config: dict) -> None:
+        """Build with the shape that a file holds."""
+        self._sizes_were_met = self._sizes_were_met or bool(config.get("sizes_were_met"))
+        super().build_from_config({k: v for k, v in config.items() if k != "sizes_were_met"})
 
     def get_config(self) -> dict:  # by hand: layers are written one by one, as Keras does
         return {"name": self.name, "trainable": self.trainable, "dtype": dtypes.serialize(self.dtype_policy),

@@ -75,10 +75,10 @@ def clip_to_image_size(bounding_boxes, height=None, width=None, bounding_box_for
 
     Args:
         bounding_boxes: a dict of `boxes` (..., n, 4) and `labels` (..., n), or boxes alone.
-        height, width: the image's size.
+        height, width: the image's size; not needed for formats with "rel_".
         bounding_box_format: as for `convert_format`.
     """
-    form = _check_format("bounding_box_format", bounding_box_format, height, width)
+    form = check.one_of("bounding_box_format", bounding_box_format, FORMATS)
     relative = form.startswith("rel")
     if not relative and (height is None or width is None):
         raise ValueError("clip_to_image_size needs the image's `height` and `width`.")

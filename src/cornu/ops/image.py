@@ -121,7 +121,8 @@ def resize(images, size, interpolation="bilinear", antialias=False, crop_to_aspe
     images, undo = _images("resize", images, data_format)
     if crop_to_aspect_ratio:
         h, w = images.shape[1:3]
-        new_h, new_w = min(h, int(w * height / width)), min(w, int(h * width / height))
+        new_h = max(1, min(h, int(w * height / width)))
+        new_w = max(1, min(w, int(h * width / height)))
         top, left = (h - new_h) // 2, (w - new_w) // 2
         images = images[:, top:top + new_h, left:left + new_w]
     if pad_to_aspect_ratio:

@@ -8,6 +8,7 @@ import numpy as np
 from cornu import check, config
 from cornu.input_spec import InputSpec
 from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.engine import ENGINE
 from cornu.ops import math as ops
 from cornu.variable import room_for
 
@@ -141,6 +142,8 @@ class MelSpectrogram(Layer):
     >>> MelSpectrogram(fft_length=256, sequence_stride=64, num_mel_bins=20)(np.ones((2, 640), "float32")).shape
     (2, 20, 11)
     """
+
+    backend = ENGINE
 
     def __init__(self, fft_length=2048, sequence_stride=512, sequence_length=None, window="hann", sampling_rate=16000,
                  num_mel_bins=128, min_freq=20.0, max_freq=None, power_to_db=True, top_db=80.0, mag_exp=2.0,

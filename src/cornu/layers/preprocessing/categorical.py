@@ -8,6 +8,7 @@ from cornu import check, dtypes, ops
 from cornu import sparse as sparse_tensors
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
+from cornu.layers.preprocessing.engine import ENGINE
 from cornu.layers.preprocessing.fingerprints import crossed, farm_fingerprints, sip_fingerprints
 from cornu.layers.preprocessing.host import (HostLayer, check_mode, check_sparse, encode, encoded_shape, is_text,
                                              strings_of)
@@ -31,6 +32,7 @@ class CategoryEncoding(Layer):
            [1., 0., 0., 0.]], dtype=float32)
     """
 
+    backend = ENGINE
     goes_before = True
 
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):

@@ -191,6 +191,19 @@ class RandomGrayscale(_Coloured):
         super().__init__(check.between("factor", factor, 0, 1, "RandomGrayscale"), None, seed, data_format=data_format,
                          **kwargs)
 
+    def get_random_transformation(self, images, training=True, seed=None):
+        """Which images turn grey: booleans of shape (batch, 1, 1, 1)."""
+        drawn = super().get_random_transformation(images, training, seed)
+        return jnp.zeros((self._shape(images)[0], 1, 1, 1), bool) if drawn is None else drawn
+
+    def transform_labels(self, labels, transformations=None, training=True):
+        """The labels, as they are."""
+        return super().transform_labels(labels, transformations, training=training)
+
+    def transform_segmentation_masks(self, segmentation_masks, transformations=None, training=True):
+        """The masks, as they are."""
+        return super().transform_segmentation_masks(segmentation_masks, transformations, training=training)
+
     def _draw(self, seed, shape):
         return per_image(random.uniform((shape[0],), seed=seed) < self.factor)
 

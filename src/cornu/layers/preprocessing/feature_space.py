@@ -303,10 +303,10 @@ class FeatureSpace(Layer):
         """How many categories a preprocessor tells apart."""
         if isinstance(layer, Lookup):
             return layer.vocabulary_size()
+        if getattr(layer, "num_bins", None) is not None:
+            return layer.num_bins  # so many even where the data make fewer: the model behind has this width
         if isinstance(layer, Discretization):
             return len(layer.bin_boundaries) + 1
-        if hasattr(layer, "num_bins"):
-            return layer.num_bins
         raise ValueError(f"{called(self)}: column {name!r} is to be one-hot, but it is not known how many values a "
                          f"{type(layer).__name__} gives. Use output_mode='float', and let the layer encode.")
 

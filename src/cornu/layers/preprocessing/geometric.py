@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from cornu import check, random
-from cornu.layers.preprocessing.image import RandomImageLayer, interval, per_image
+from cornu.layers.preprocessing.image import RandomImageLayer, _size_of, interval, per_image
 from cornu.ops import image as ops
 from cornu.ops import warping
 
@@ -109,6 +109,33 @@ class _Projective(_Geometric):
         return around if kept is None else jnp.where(kept.reshape(-1, 1, 1), boxes, around)
 
 
+    def get_transformed_x_y(self, x, y, transform):
+        """Points (x, y), moved.
+
+        Args:
+            x, y: their places, of any shape.
+            transform: (a, b, c, d, e, f, g, h) on its last axis, for ((a x + b y + c) / w, (d x + e y + f) / w) with
+                w = g x + h y + 1.
+        """
+        a, b, c, d, e, f, g, h = jnp.split(jnp.asarray(transform), 8, -1)
+        w = g * x + h * y + 1
+        return (a * x + b * y + c) / w, (d * x + e * y + f) / w
+
+
+class _Shifting(_Projective):
+    """A layer that tells how boxes are shifted."""
+
+    def get_shifted_bbox(self, bounding_boxes: dict, w_shift_factor, h_shift_factor) -> dict:
+        """Boxes, further to the left and further up.
+
+        Args:
+            bounding_boxes: a dict with "boxes" (..., n, 4), as corners (x1, y1, x2, y2).
+            w_shift_factor, h_shift_factor: how far, in the boxes' unit: a number, or (..., 1) for each image.
+        """
+        shift = jnp.stack(jnp.broadcast_arrays(*[w_shift_factor, h_shift_factor] * 2), -1)
+        return {**bounding_boxes, "boxes": jnp.asarray(bounding_boxes["boxes"]) - shift}
+
+
 def _rows(*values):
     """Rows of eight numbers from columns and constants."""
     size = next(v for v in values if hasattr(v, "shape")).shape
@@ -180,13 +207,24 @@ class RandomZoom(_Projective):
         drawn = [random.uniform((shape[0], 1), 1.0 + low, 1.0 + high, seed=seed) for low, high in self._ranges]
         return {"height_zoom": drawn[0], "width_zoom": drawn[-1], "input_shape": shape}
 
+    def get_clipped_bbox(self, bounding_boxes: dict, h_end, h_start, w_end, w_start) -> dict:
+        """Boxes cut at a window's edges, as seen from its corner.
+
+        Args:
+            bounding_boxes: a dict with "boxes" (..., n, 4), as corners (x1, y1, x2, y2).
+            h_end, h_start, w_end, w_start: the window's edges: numbers, or (..., 1) for each image.
+        """
+        low = jnp.stack(jnp.broadcast_arrays(*[w_start, h_start] * 2), -1)
+        high = jnp.stack(jnp.broadcast_arrays(*[w_end, h_end] * 2), -1)
+        return {**bounding_boxes, "boxes": jnp.clip(jnp.asarray(bounding_boxes["boxes"]), low, high) - low}
+
     def _matrices(self, transformation):
-        _, height, width, _ = transformation["input_shape"]
+        height, width = _size_of(transformation)
         y, x = transformation["height_zoom"][:, 0], transformation["width_zoom"][:, 0]
         return _rows(x, 0, (width - 1) / 2 * (1 - x), 0, y, (height - 1) / 2 * (1 - y), 0, 0)
 
 
-class RandomTranslation(_Projective):
+class RandomTranslation(_Shifting):
     """In training moves images up, down and sideways.
 
     Args:
@@ -222,7 +260,7 @@ class RandomTranslation(_Projective):
         return _rows(1, 0, -x, 0, 1, -y, 0, 0)
 
 
-class RandomShear(_Projective):
+class RandomShear(_Shifting):
     """In training shears images: rows are moved sideways in proportion to their height, and columns likewise.
 
     Args:
@@ -323,15 +361,23 @@ class RandomElasticTransform(_Geometric):
     def _draw(self, seed, shape):
         applies = self._applies(seed, shape[0])
         strength = random.uniform((), *map(float, self.scale), seed=seed)
-        shifts = warping.elastic_shifts(shape[:3], *self.get_elastic_transform_params(*shape[1:3], strength), seed)
+        shifts = self._shifts({"distortion_factor": strength, "seed": seed}, shape)
         return {"apply_transform": applies, "distortion_factor": strength, "shifts": shifts, "input_shape": shape}
+
+    def _shifts(self, transformation, shape):
+        """How far each place moves: as drawn, or from a seed and a strength that are told instead."""
+        if "shifts" in transformation:
+            return transformation["shifts"]
+        how = self.get_elastic_transform_params(*shape[1:3], transformation["distortion_factor"])
+        return warping.elastic_shifts(shape[:3], *how, transformation["seed"])
 
     def get_elastic_transform_params(self, height, width, factor):
         """How far places move, and how smooth the bend is, both in pixels."""
         return max(height, width) * 0.1 * factor, min(height, width) * 0.05 * factor
 
     def _sampled(self, images, transformation, interpolation):
-        bent = warping.shifted(images, transformation["shifts"], interpolation, self.fill_mode, self.fill_value)
+        shifts = self._shifts(transformation, images.shape)
+        bent = warping.shifted(images, shifts, interpolation, self.fill_mode, self.fill_value)
         return jnp.where(per_image(transformation["apply_transform"]), bent, images)
 
     def _augment(self, images, transformation):
@@ -347,9 +393,9 @@ class RandomElasticTransform(_Geometric):
         along_x, along_y, zero = x1 + (x2 - x1) * share, y1 + (y2 - y1) * share, jnp.zeros_like(share)
         goal = jnp.stack([jnp.concatenate([along_x, along_x, x1 + zero, x2 + zero], -1),
                           jnp.concatenate([y1 + zero, y2 + zero, along_y, along_y], -1)], -1)
-        place = goal
+        place, shifts = goal, self._shifts(transformation, (len(boxes), height, width))
         for _ in range(8):
-            shift = warping.sample(transformation["shifts"], place[..., 1] - 0.5, place[..., 0] - 0.5, "bilinear",
+            shift = warping.sample(shifts, place[..., 1] - 0.5, place[..., 0] - 0.5, "bilinear",
                                    "nearest", 0)
             place = goal - shift
         around = jnp.concatenate([place.min(-2), place.max(-2)], -1)

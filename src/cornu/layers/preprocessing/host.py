@@ -186,8 +186,13 @@ class Adaptable:
 
     def _adapt(self, data, steps, batch_size=None) -> None:
         self._check_adaptable()
+        found = (batch for batch in batches(data, self, steps, batch_size) if 0 not in np.shape(batch))
+        first = next(found, None)
+        if first is None:
+            raise ValueError(f"{called(self)}: adapt was given empty data: an array or list without values, or an "
+                             "iterator that is used up. Pass at least one batch.")
         self.reset_state()
-        for batch in batches(data, self, steps, batch_size):
+        for batch in itertools.chain([first], found):
             self.update_state(batch)
         self.finalize_state()
 

@@ -11,6 +11,7 @@ import numpy as np
 from cornu import check, config, dtypes, random, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
+from cornu.layers.preprocessing.engine import ENGINE
 from cornu.ops import boxes as boxes_module
 from cornu.variable import functional
 
@@ -57,6 +58,7 @@ class BaseImagePreprocessingLayer(Layer):
     0.5
     """
 
+    backend = ENGINE
     _factor = None  # (low, high, start) for `interval`
     _always = False  # whether images change outside training too
     _keeps_integers = False  # whether integer images keep their dtype; otherwise they get the compute dtype
@@ -178,7 +180,7 @@ class BaseImagePreprocessingLayer(Layer):
         boxes = {k: jnp.asarray(v) for k, v in bounding_boxes.items()}
         one = boxes["boxes"].ndim == 2
         boxes = {k: v[None] for k, v in boxes.items()} if one else boxes
-        height, width = transformation["input_shape"][1:3]
+        height, width = _size_of(transformation)
         size = dict(height=height, width=width)
         corners = boxes_module.convert_format(boxes["boxes"], self.bounding_box_format, "xyxy", **size)
         new = self._output_size(height, width)
@@ -195,7 +197,7 @@ class BaseImagePreprocessingLayer(Layer):
         masks = jnp.asarray(segmentation_masks)
         if not self._moves or transformation is None or not (training or self._always):
             return masks
-        flat = masks.ndim == 2 or masks.ndim == 3 and masks.shape == tuple(transformation["input_shape"][:3])
+        flat = masks.ndim == 2 or masks.ndim == 3 and masks.shape == tuple(transformation.get("input_shape", ())[:3])
         axis = -1 if self.data_format == "channels_last" else -3
         masks = jnp.expand_dims(masks, axis) if flat else masks
         masks = self._with_layout(masks, lambda batch: self._augment_masks(batch, transformation))
@@ -221,6 +223,13 @@ class BaseImagePreprocessingLayer(Layer):
 
 
 _NOTHING = BaseImagePreprocessingLayer._draw
+
+
+def _size_of(transformation) -> tuple:
+    """The height and width of the images for which a transformation was drawn: of one, or of a batch."""
+    if "image_height" in transformation:  # as Keras's rotations have it
+        return transformation["image_height"], transformation["image_width"]
+    return tuple(transformation["input_shape"][-3:-1])
 
 
 class RandomImageLayer(BaseImagePreprocessingLayer):
@@ -257,7 +266,7 @@ def checked_range(owner: str, value_range) -> tuple:
 
 def per_image(values):
     """One number for each image, in a shape that fits the images."""
-    return values.reshape(-1, 1, 1, 1)
+    return jnp.asarray(values).reshape(-1, 1, 1, 1)
 
 
 def rescale(images, old, new):

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from cornu import check, random, registry
+from cornu import check, context, random, registry, tree
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.colour import (
@@ -38,8 +38,13 @@ class _Pairing(RandomImageLayer):
         if not self._changes(transformation, training):
             return labels
         labels = jnp.asarray(labels)
-        share = transformation["mix_weight"].reshape(-1, *[1] * (labels.ndim - 1)).astype(labels.dtype)
-        return share * labels + (1 - share) * labels[transformation["permutation_order"]]
+        share = jnp.asarray(transformation["mix_weight"], labels.dtype).reshape(-1, *[1] * (labels.ndim - 1))
+        return share * labels + (1 - share) * labels[_order(transformation)]
+
+
+def _order(transformation):
+    """Which image each one is mixed with."""
+    return jnp.asarray(transformation["permutation_order"])
 
 
 class MixUp(_Pairing):
@@ -70,13 +75,16 @@ class MixUp(_Pairing):
 
     def _augment(self, images, transformation):
         share = per_image(transformation["mix_weight"])
-        return share * images + (1 - share) * images[transformation["permutation_order"]]
+        return share * images + (1 - share) * images[_order(transformation)]
 
     def transform_bounding_boxes(self, bounding_boxes, transformation=None, training=True):
         """The boxes of both images."""
         if not self._changes(transformation, training):
             return bounding_boxes
-        order = transformation["permutation_order"]
+        if jnp.ndim(bounding_boxes["boxes"]) != 3:
+            raise ValueError(f"{called(self)}: 'boxes' must be those of a batch, (batch, boxes, 4). Received shape: "
+                             f"{jnp.shape(bounding_boxes['boxes'])}")
+        order = _order(transformation)
         return {k: jnp.concatenate([jnp.asarray(v), jnp.asarray(v)[order]], 1) for k, v in bounding_boxes.items()}
 
     def transform_segmentation_masks(self, segmentation_masks, transformation=None, training=True):
@@ -84,7 +92,7 @@ class MixUp(_Pairing):
         masks = jnp.asarray(segmentation_masks)
         if not self._changes(transformation, training):
             return masks
-        other = masks[transformation["permutation_order"]]
+        other = masks[_order(transformation)]
         if masks.ndim == 3:
             return jnp.stack([masks, other], -1)
         return jnp.concatenate([masks, other], -1 if self.data_format == "channels_last" else 1)
@@ -122,7 +130,7 @@ class CutMix(_Pairing):
         return {"permutation_order": order, "batch_masks": masks, "mix_weight": per_image(weight)}
 
     def _augment(self, images, transformation):
-        return jnp.where(transformation["batch_masks"], images[transformation["permutation_order"]], images)
+        return jnp.where(transformation["batch_masks"], images[_order(transformation)], images)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation=None, training=True):
         """The boxes, outside training."""
@@ -194,7 +202,7 @@ class RandAugment(_Choosing):
 
     Args:
         value_range: the lowest and the highest value of images.
-        num_ops: how many changes; a batch shares the choice, but every image has strengths of its own.
+        num_ops: how many changes, from 0; a batch shares the choice, but every image has strengths of its own.
         factor: the range of the strengths: two numbers from 0 to 1, or one from 0 on.
         interpolation: "bilinear" or "nearest".
         seed: an integer, for the same choices each time.
@@ -211,7 +219,7 @@ class RandAugment(_Choosing):
     def __init__(self, value_range=(0, 255), num_ops=2, factor=0.5, interpolation="bilinear", seed=None,
                  data_format=None, **kwargs):
         super().__init__(value_range, factor, interpolation, seed, data_format, **kwargs)
-        self.num_ops = check.positive("num_ops", num_ops, "RandAugment")
+        self.num_ops = check.positive("num_ops", num_ops, "RandAugment", zero=True)
         self._make()
 
     def _draw(self, seed, shape):
@@ -352,7 +360,9 @@ class Pipeline(Layer):
 
     @classmethod
     def from_config(cls, config):
-        """The pipeline whose config this is; its layers are in it."""
+        """The pipeline whose config this is; its layers are in it. ValueError where they are not."""
+        if not isinstance(config.get("layers"), (list, tuple)):
+            raise ValueError(f"Pipeline: a config needs `layers`, a list. Received: {config.get('layers')!r:.200}")
         return super().from_config({**config, "layers": [
             layer if isinstance(layer, Layer) else registry.deserialize(layer, area="layers", printable_name="layer")
             for layer in config["layers"]]})
@@ -360,7 +370,13 @@ class Pipeline(Layer):
     def _cast(self, value):
         return value  # each layer sees to it
 
+    def compute_mask(self, inputs, previous_mask=None):
+        """None: the layers inside have given their outputs masks already."""
+        return None
+
     def call(self, inputs, training=True, mask=None):
+        if mask is not None:
+            inputs = _masked(inputs, mask)
         if not _traced(inputs) and all(isinstance(x, BaseImagePreprocessingLayer) and registry.is_builtin(type(x))
                                        for x in self.layers):
             return compiled(self, inputs, bool(training))
@@ -370,3 +386,18 @@ class Pipeline(Layer):
         for layer in self.layers:
             inputs = layer(inputs, training=training)
         return inputs
+
+
+def _masked(inputs, masks):
+    """The inputs as arrays to which masks belong, for the layers of the call that is running."""
+    call = context.current()
+
+    def attach(x, mask):
+        x = x if mask is None or hasattr(x, "aval") else jnp.asarray(x)
+        if mask is not None:
+            call.set_mask(x, mask)
+        return x
+
+    if tree.is_nested(inputs):
+        return tree.map_structure(attach, inputs, masks)
+    return attach(inputs, masks)

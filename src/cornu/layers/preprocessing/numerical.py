@@ -1,6 +1,8 @@
 """Numbers to numbers: another scale, and bins."""
 
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from cornu import check, config, frames, registry
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import encode_traced
+from cornu.layers.preprocessing.engine import ENGINE
 from cornu.layers.preprocessing.host import Adaptable, check_mode, check_sparse, host_array, is_text
 
 
@@ -25,6 +28,7 @@ class Rescaling(Layer):
     Array([[-1. , -0.5,  0.5]], dtype=float32)
     """
 
+    backend = ENGINE
     goes_before = True  # may be computed in front of a compiled step, for layers on the host
 
     def __init__(self, scale, offset=0.0, **kwargs):
@@ -32,6 +36,12 @@ class Rescaling(Layer):
         self.scale, self.offset = (_factors(n, v) for n, v in (("scale", scale), ("offset", offset)))
         self.supports_masking = True
         self.built = True
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A layer like the one whose config this is; `custom_objects` are classes and functions by name."""
+        with registry.custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
 
     def call(self, inputs):
         inputs = inputs.astype(self.compute_dtype)
@@ -72,6 +82,7 @@ class Normalization(Adaptable, Layer):
     Array([0.], dtype=float32)
     """
 
+    backend = ENGINE
     goes_before = _reads_wide = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
@@ -222,6 +233,7 @@ class Discretization(Adaptable, Layer):
     Array([0, 1, 2], dtype=int32)
     """
 
+    backend = ENGINE
     goes_before = True
     _not_in_config = frozenset(("trainable",))  # Keras's constructor does not take it
 
@@ -234,7 +246,7 @@ class Discretization(Adaptable, Layer):
         self.num_bins = None if num_bins is None else check.positive("num_bins", num_bins, "Discretization")
         self.epsilon = check.between("epsilon", epsilon, 1e-9, 1.0, "Discretization")
         self.output_mode = check_mode(output_mode, ("int", "one_hot", "multi_hot", "count"), "Discretization")
-        self.sparse, self.supports_masking = check_sparse(sparse, output_mode, "Discretization"), True
+        self.sparse = check_sparse(sparse, output_mode, "Discretization")
         self.bin_boundaries = None if bin_boundaries is None else self._rising(bin_boundaries)
         self.summary = np.zeros((2, 0), "float32")
         self._held = _Held()
@@ -249,10 +261,17 @@ class Discretization(Adaptable, Layer):
                              f"{boundaries!r:.80}")
         return [b.item() if hasattr(b, "item") else b for b in boundaries]
 
+    @property
+    def output_dtype(self) -> str:
+        """The dtype of what it gives."""
+        return "int32" if self.output_mode == "int" else self.compute_dtype
+
     @classmethod
-    def from_config(cls, config):  # the config of an adapted layer has both num_bins and what was learnt
+    def from_config(cls, config: dict, custom_objects: dict | None = None):
+        """A layer like the one whose config this is, with the bins that it had learnt."""
         learnt = config.get("bin_boundaries") if config.get("num_bins") is not None else None
-        layer = super().from_config(config if learnt is None else {**config, "bin_boundaries": None})
+        with registry.custom_object_scope(custom_objects or {}):
+            layer = super().from_config(config if learnt is None else {**config, "bin_boundaries": None})
         layer.bin_boundaries = layer.bin_boundaries if learnt is None else layer._rising(learnt)
         return layer
 
@@ -266,13 +285,24 @@ class Discretization(Adaptable, Layer):
 
     def compute_output_spec(self, inputs, **kwargs):
         """As inferred; with as many bins as were asked for, as long as `adapt` has not made them."""
-        if self.bin_boundaries is not None or self.num_bins is None:
+        with self._supposed_bins():
             return super().compute_output_spec(inputs, **kwargs)
-        self.bin_boundaries = list(range(self.num_bins - 1))
+
+    def _traced(self, *args, **kwargs):
+        with self._supposed_bins():
+            return super()._traced(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _supposed_bins(self):
+        """Within, there are `num_bins` bins where `adapt` has made none yet."""
+        missing = self.bin_boundaries is None
+        if missing:
+            self.bin_boundaries = list(range(self.num_bins - 1))
         try:
-            return super().compute_output_spec(inputs, **kwargs)
+            yield
         finally:
-            self.bin_boundaries = None
+            if missing:
+                self.bin_boundaries = None
 
     # adapt -----------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ class _Sized(BaseImagePreprocessingLayer):
 
     def _filling_cut(self, height, width):
         """The largest window, in the middle, of the aspect ratio that is wanted: (top, left, height, width)."""
-        h, w = min(height, int(width * self.height / self.width)), min(width, int(height * self.width / self.height))
+        h = max(1, min(height, int(width * self.height / self.width)))
+        w = max(1, min(width, int(height * self.width / self.height)))
         return (height - h) // 2, (width - w) // 2, h, w
 
 
