@@ -371,6 +371,32 @@ def test_tensorboard_refuses(told):
         C.TensorBoard(**told)
 
 
+class Stops(C.Callback):
+    """Ends a loop after five batches, by methods that are set on the instance."""
+
+    def __init__(self, flag, event):
+        self.flag, self.seen = flag, 0
+        setattr(self, event, self.count)
+
+    def count(self, batch, logs):
+        self.seen += 1
+        if self.seen == 5:
+            setattr(self.model, self.flag, True)
+
+
+@pytest.mark.parametrize("method, flag, kind", [("fit", "stop_training", "train"), ("evaluate", "stop_evaluating", "test"),
+                                                ("predict", "stop_predicting", "predict")])
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_callbacks_stop_loops_over_endless_data(method, flag, kind, run_eagerly):
+    model = build(cornu)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=run_eagerly)
+    batch = (X[:4],) if method == "predict" else (X[:4], Y[:4])
+    for _ in range(2):  # a flag of the last time is forgotten
+        stops = Stops(flag, f"on_{kind}_batch_end")
+        getattr(model, method)(iter(lambda: batch, None), callbacks=[stops], verbose=0)
+        assert stops.seen == 5
+
+
 # Orbax -------------------------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ class Compiling:
     """What `compile` was told, and the steps in plain text: override `train_step`, `compute_loss` ... to train otherwise."""
 
     compiled = False
-    stop_training = False
+    stop_training = stop_evaluating = stop_predicting = False
     optimizer = None
     run_eagerly = False
     steps_per_execution = "auto"

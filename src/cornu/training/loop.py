@@ -22,6 +22,7 @@ from cornu.training.front import EAGER, front_of
 from cornu.training.step import Step
 from cornu.variable import Scope, structure
 
+_STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}  # set by callbacks
 _IN_FLIGHT = 16  # about half of the steps that may wait on the device before the loop waits for it
 
 
@@ -245,7 +246,9 @@ class Loop(Compiling):
 
         A resumed epoch goes on after its first `skip` steps; `last` is what they logged.
         """
-        step = self._own_function(kind) or self._step(kind)
+        step, stop = self._own_function(kind) or self._step(kind), _STOPS[kind]
+        if kind != "train":  # fit has begun with this, and may have been told already
+            self.__dict__[stop] = False
         began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
         hears_begin, hears_end = (callbacks.listeners[f"on_{kind}_batch_{edge}"] for edge in ("begin", "end"))
         arrays = None
@@ -268,7 +271,7 @@ class Loop(Compiling):
                     flying.append(output)
                     if len(flying) > 2:
                         jax.block_until_ready(flying.popleft())
-                if kind == "train" and self.stop_training:
+                if getattr(self, stop):
                     break
         self.__dict__.pop("_watched", None)
         if output is None:
