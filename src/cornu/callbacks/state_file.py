@@ -1,5 +1,6 @@
-"""The state of a run as one file: JSON for what is plain, arrays beside it, a checksum over each."""
+"""The state of a run as one file: JSON for what is plain, arrays beside it, a checksum over all."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -8,7 +9,11 @@ import zipfile
 import jax
 import numpy as np
 
+from cornu import frames
 from cornu.files import replacing
+
+
+_SEAL = b"sha256:"  # the zip's comment: it, and the digest of all that stands before the digest
 
 
 def write_state(path, state, keep_previous: bool = False) -> None:
@@ -24,28 +29,59 @@ def write_state(path, state, keep_previous: bool = False) -> None:
     path, arrays = pathlib.Path(path), []
     text = json.dumps(_pack(state, arrays, "state"))
     with replacing(path) as temporary:
-        with zipfile.ZipFile(temporary, "w") as file:  # a zip keeps a checksum of every entry
+        with zipfile.ZipFile(temporary, "w") as file:
             file.writestr("state.json", text)
             for index, array in enumerate(arrays):
                 file.writestr(f"{index}", memoryview(np.ascontiguousarray(array).reshape(-1).view("uint8")))
+            file.comment = _SEAL + bytes(64)
+        with open(temporary, "r+b") as file:
+            digest = _digest(file)
+            file.seek(-64, os.SEEK_END)
+            file.write(digest)
         if keep_previous and path.exists():
             os.replace(path, path.with_name(path.name + ".previous"))
 
 
 def read_state(path):
-    """What `write_state` wrote: the file, else the previous one when the file is damaged; None where there is none."""
+    """What `write_state` wrote: the file, else the previous one, with a warning, when the file is damaged; None where there is none.
+
+    Raises ValueError where what is there is damaged, in whatever way.
+    """
     path, problem = pathlib.Path(path), None
     for candidate in (path, path.with_name(path.name + ".previous")):
         try:
-            with zipfile.ZipFile(candidate) as file:
-                return _unpack(json.loads(file.read("state.json")), file)
+            state = _read(candidate)
         except FileNotFoundError:
             continue
-        except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-            problem = f"{candidate} cannot be read: {type(error).__name__}: {error}"
+        except Exception as error:  # whatever a file may hold
+            problem = problem or f"{candidate} cannot be read: {type(error).__name__}: {error}"
+            continue
+        if problem is not None:
+            frames.warn(f"The saved state {problem} The state before it is used.")
+        return state
     if problem is not None:
-        raise ValueError(f"The saved state {problem}. Delete it to start anew.")
+        raise ValueError(f"The saved state {problem} Delete it to start anew.")
     return None
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        digest = _digest(file)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(_SEAL) - 64))
+        if file.read() != _SEAL + digest:
+            raise ValueError("it is damaged, or cut off (its checksum is wrong).")
+        with zipfile.ZipFile(file) as parts:
+            return _unpack(json.loads(parts.read("state.json")), parts)
+
+
+def _digest(file) -> bytes:
+    """The digest, in hexadecimal, of all but the last 64 bytes of a file."""
+    left, found = file.seek(0, os.SEEK_END) - 64, hashlib.sha256()
+    file.seek(0)
+    while left > 0 and (part := file.read(min(left, 1 << 20))):
+        found.update(part)
+        left -= len(part)
+    return found.hexdigest().encode()
 
 
 def _pack(value, arrays: list, where: str):

@@ -7,13 +7,13 @@ there; an IndexedSource (PyDataset) knows its batches by number; an IterableSour
 import collections.abc
 import contextlib
 import itertools
-import random
 import sys
 
 import numpy as np
 
 from cornu import check, frames, tree
 from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text, unpack_x_y_sample_weight
+from cornu.data.generators import fingerprint, note, own_states, recall, set_own_states
 from cornu.data.py_dataset import PyDataset
 from cornu.data.workers import Pool, noted
 from cornu.interrupts import interrupts
@@ -40,6 +40,7 @@ class Source:
     is_ahead = False  # whether batches are prepared before they are asked for
     marks = False  # whether a mark is wanted with every batch
     mark = None  # that of the batch that is being trained on
+    recorded = False  # whether the run is saved, so that what it would take to repeat the data is noted
 
     def used_up(self) -> bool:
         return False
@@ -49,11 +50,6 @@ class Source:
         return None
 
     def close(self) -> None: ...
-
-
-def random_states() -> dict:
-    """Python's and NumPy's global generators of random numbers."""
-    return {"python": random.getstate(), "numpy": np.random.get_state()}
 
 
 class ArraySource(Source):
@@ -176,6 +172,7 @@ class IndexedSource(BatchSource):
             raise ValueError(f"The {type(data).__name__} has no end (num_batches is None): pass steps_per_epoch, or "
                              "`steps` or `validation_steps`.")
         self.shuffle, self._pool, self._first, self._epochs = shuffle, None, None, 0
+        self._events: list = []  # the random states before each event that the data was told of
 
     def first(self):
         if self._first is None:
@@ -223,18 +220,27 @@ class IndexedSource(BatchSource):
                 raise noted(error, index)
             yield batch
 
+    def _tell(self, event: str) -> None:
+        if self.recorded and _overrides(self.data, event):
+            note(self._events, self.data)
+        super()._tell(event)
+
     def get_state(self):
-        return super().get_state() or {"epochs": self._epochs}
+        return super().get_state() or {"epochs": self._epochs, "events": list(self._events), "now": own_states(self.data)}
 
     def set_state(self, state, step: int = 0) -> None:
-        """Put the dataset where it stood, by its own `set_state`, or by repeating its calls round the epochs."""
-        if not self._set_own(state):
-            for _ in range(state["epochs"]):
-                self._tell("on_epoch_begin")
-                self._tell("on_epoch_end")
-            self._epochs = state["epochs"]
-            if step:
-                self._tell("on_epoch_begin")
+        """Put the dataset where it stood, by its own `set_state`, or by repeating its calls round the epochs.
+
+        They draw what they drew then, whatever was drawn between them.
+        """
+        if self._set_own(state):
+            return
+        events = [*["on_epoch_begin", "on_epoch_end"] * state["epochs"], *["on_epoch_begin"] * bool(step)]
+        for index, event in enumerate(e for e in events if _overrides(self.data, e)):
+            recall(state["events"], index, self.data)
+            getattr(self.data, event)()
+        self._epochs, self._events = state["epochs"], list(state["events"])
+        set_own_states(self.data, state["now"])
 
     @property
     def is_ahead(self) -> bool:
@@ -247,7 +253,7 @@ class IndexedSource(BatchSource):
 
 
 def _overrides(data, event: str) -> bool:
-    return getattr(type(data), event, None) is not getattr(PyDataset, event)
+    return getattr(type(data), event, None) not in (None, getattr(PyDataset, event))
 
 
 class IterableSource(BatchSource):
@@ -263,6 +269,9 @@ class IterableSource(BatchSource):
         super().__init__(data, steps, class_weight)
         self.once = isinstance(data, collections.abc.Iterator)
         self._running, self._peeked, self._first, self._passes, self._taken = None, [], None, 0, 0
+        self._noted: list = []  # the random states before each pass but the first (`first` begins it), and before each end
+        self._again = None  # those of a run that is being repeated
+        self._print = 0  # the fingerprint of all batches so far
 
     def first(self):
         if self._first is None:
@@ -278,7 +287,7 @@ class IterableSource(BatchSource):
     def epoch(self, seed: int = 0, epoch: int = 0, limit: int | None = None, skip: int = 0):
         """The batches of an epoch as host arrays; after `set_state`, those that are left of it."""
         if self._running is None or not (self.once or self.limit is not None or self._peeked or skip):
-            self._running, self._taken = iter(self.data), 0
+            self._begin_pass()
         limit = self.limit if limit is None else limit
         wanted, given = None if limit is None else limit - skip, 0
         for given, batch in enumerate(self._next(wanted), 1):
@@ -288,20 +297,38 @@ class IterableSource(BatchSource):
                         "or validation_steps) as many as it has, or leave it out.")
         if not self.once and (self.limit is None or self.limit == self.known):
             self._running = None  # the next epoch starts anew
-            self._passes, self._taken = self._passes + 1, 0
-            self._tell("on_epoch_end")
+            self._end_pass()
+
+    def _note(self) -> None:
+        """Note what the data may draw from, or put back what was noted."""
+        if self._again is not None:
+            recall(self._again, len(self._noted), self.data)
+        if self.recorded:
+            note(self._noted, self.data)
+
+    def _begin_pass(self) -> None:
+        self._note()
+        self._running, self._taken = iter(self.data), 0
+
+    def _end_pass(self) -> None:
+        self._passes, self._taken = self._passes + 1, 0
+        if hasattr(self.data, "on_epoch_end"):
+            self._note()
+            self.data.on_epoch_end()
 
     def _next(self, count: int | None):
         """The next `count` batches, or all that are left."""
         for _ in itertools.count() if count is None else range(count):
             batch = self._peeked.pop() if self._peeked else next(self._running, self)
             if batch is self and count is not None and not self.once and self._taken:  # as arrays: on with another pass
-                self._running, self._passes, self._taken = iter(self.data), self._passes + 1, 0
-                self._tell("on_epoch_end")
+                self._end_pass()
+                self._begin_pass()
                 batch = next(self._running, self)
             if batch is self:
                 return
             self._taken += 1
+            if self.recorded:
+                self._print = fingerprint(batch, self._print)
             yield batch
 
     def used_up(self) -> bool:
@@ -314,12 +341,15 @@ class IterableSource(BatchSource):
     def get_state(self):
         if hasattr(self._running, "get_state"):  # Grain's iterators
             return {"iterator": self._running.get_state(), "passes": self._passes}
-        return super().get_state() or {"passes": self._passes, "taken": self._taken}
+        return super().get_state() or {"passes": self._passes, "taken": self._taken, "noted": list(self._noted),
+                                       "print": self._print, "now": own_states(self.data)}
 
     def set_state(self, state, step: int = 0) -> None:
         """Go where the data stood: by its own state where it has one, else by taking the same batches again.
 
-        Raises ValueError when it ends before.
+        The pass that `first` began is the first one; the others begin with the random states that they began with.
+
+        Raises ValueError when the data ends before, or gives other batches.
         """
         self._passes = state.get("passes", 0)
         if "iterator" in state:
@@ -328,19 +358,35 @@ class IterableSource(BatchSource):
         if self._set_own(state):
             self._running, self._peeked = iter(self.data) if step else None, []
             return None
-        if not self.once:
-            self._running, self._peeked = None, []
-            for _ in range(self._passes):
-                collections.deque(iter(self.data), maxlen=0)
-                self._tell("on_epoch_end")
-        if state["taken"]:
-            self._running = iter(self.data) if self._running is None else self._running
-            self._taken = 0
-            collections.deque(self._next(state["taken"]), maxlen=0)
-            if self._taken < state["taken"]:
-                raise ValueError(f"To resume, the data must repeat the {state['taken']} batches that were taken from it, but "
-                                 f"it ended after {self._taken}. Pass a fresh {type(self.data).__name__}.")
+        self._again, self._passes = state["noted"], 0
+        try:
+            self._repeat(state["passes"], state["taken"])
+        finally:
+            self._again = None
+        if self._print != state["print"]:
+            raise ValueError(f"The {type(self.data).__name__} gave other batches than in the run that is resumed, so it cannot be put "
+                             "where it stood. Seed what it draws from (in the program, before fit), or give it get_state() and "
+                             "set_state(state); or delete the saved state to start anew.")
+        set_own_states(self.data, state["now"])
         return None
+
+    def _repeat(self, passes: int, taken: int) -> None:
+        """Take again what was taken: so many passes, and so many batches of the next one."""
+        whole = self.known if self.limit is not None and self.limit == self.known else None
+        for turn in range(passes):
+            if turn or self._running is None:
+                self._begin_pass()
+            collections.deque(itertools.islice(self._next(None), whole), maxlen=0)
+            self._end_pass()
+        if passes and not self.once:
+            self._running = None
+        if taken:
+            if self._running is None:
+                self._begin_pass()
+            collections.deque(itertools.islice(self._next(None), taken), maxlen=0)
+            if self._taken < taken:
+                raise ValueError(f"To resume, the data must repeat the {taken} batches that were taken from it, but "
+                                 f"it ended after {self._taken}. Pass a fresh {type(self.data).__name__}.")
 
 
 @contextlib.contextmanager

@@ -59,7 +59,9 @@ class Trainer(Loop):
         source = source_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
         validation = self._validation(validation_data, batch_size if validation_batch_size is None else validation_batch_size,
                                       validation_steps)
-        with interrupts, closing(source, validation):
+        backup, callbacks = backup_of(callbacks, resume)
+        with interrupts, closing(source, validation, backup):
+            backup.begin()
             self._check_data(source, "train")
             source = self._fronted(source)
             if validation is not None:
@@ -74,9 +76,8 @@ class Trainer(Loop):
             steps = source.steps if limit is None else min(limit, source.steps or limit)
             callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
                                      epochs=epochs, steps=steps, log_names=self._log_names(validation is not None))
-            backup = backup_of(callbacks, resume)
             self.stop_training = False
-            with closing(backup), self._guarded_by(callbacks), callbacks.ended_by_errors():
+            with self._guarded_by(callbacks), callbacks.ended_by_errors():
                 callbacks.on_train_begin()
                 seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
                 for epoch in range(first, 0 if backup.stopped else epochs):
