@@ -287,3 +287,35 @@ def test_recurrent_layers_take_custom_objects():
     for layer in (cornu.layers.RNN(Own(2)), cornu.layers.Bidirectional(cornu.layers.RNN([Own(2), Own(3)]))):
         again = type(layer).from_config(layer.get_config(), custom_objects={"Own": Own})
         assert any(type(part) is Own for part in again._flatten_layers())
+
+
+# masks of symbolic tensors -------------------------------------------------------------------------------------------
+
+IDS = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
+
+
+def masked_attention(lib):
+    ids = lib.Input((4,), dtype="int32")
+    x = lib.layers.Embedding(5, 3, mask_zero=True)(ids)
+    y = lib.layers.MultiHeadAttention(2, 2)(x, x, attention_mask=x._keras_mask[:, None, :])
+    return lib.Model(ids, [lib.layers.LSTM(3)(y, mask=x._keras_mask), x._keras_mask])
+
+
+def masks_of_masking(lib):
+    ids = lib.Input((4,))
+    x = lib.layers.Reshape((4, 1))(ids)
+    mask = lib.layers.Masking().compute_mask(x)
+    joined = lib.layers.Concatenate(axis=1)([lib.layers.Masking()(x), x])
+    return lib.Model(ids, [mask, joined._keras_mask, lib.layers.LSTM(2)(x, mask=mask)])
+
+
+@pytest.mark.parametrize("model", [masked_attention, masks_of_masking])
+def test_models_are_built_from_masks(model, tmp_path):
+    like_keras(model, IDS)
+    ours = model(cornu)
+    ours.save(tmp_path / "model.keras")
+    again, cloned = cornu.models.load_model(tmp_path / "model.keras"), cornu.models.clone_model(ours)
+    cloned.set_weights(ours.get_weights())
+    for other in (again, cloned):
+        for one, two in zip(ours.predict(IDS, verbose=0), other(IDS), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)

@@ -15,7 +15,7 @@ import sys
 import jax
 import numpy as np
 
-from cornu import dtypes, errors, names, sparse, tree
+from cornu import context, dtypes, errors, names, sparse, tree
 from cornu.registry import Configurable, add_special, serialize
 from cornu.sizes import TRIALS, Sizes, about_symbols, cleaned, common
 from cornu.trials import Trial
@@ -249,6 +249,36 @@ class OpCall(Operation):
 
     def call(self, *args, **kwargs):
         return self.fn(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        spec = getattr(self.fn, "spec", None)
+        return super().compute_output_spec(*args, **kwargs) if spec is None else spec(*args, **kwargs)
+
+
+def keras_mask(x):
+    """The mask that the layers before have left on an array, as an operation of a graph."""
+    call = context.current()
+    mask = context.mask_of(x) if call is None else call.mask_of(x)
+    if mask is None:
+        raise ValueError(f"A tensor of shape {tuple(x.shape)} has no mask here, though it had one when the model was built.")
+    return mask
+
+
+def _spec_of_mask(x):
+    mask = getattr(x, "_keras_mask", None)
+    if mask is None:
+        raise ValueError(f"{x} has no mask: no layer before it makes one.")
+    return KerasTensor(mask.shape, mask.dtype)
+
+
+keras_mask.spec = _spec_of_mask
+
+
+def put_mask(x, mask) -> None:
+    """Give a symbolic tensor its mask, as a node of the graph: models may be built from masks as well."""
+    x._keras_mask = mask
+    if mask.call is None:
+        Call(OpCall(keras_mask), (x,), {}, mask)
 
 
 def any_symbolic(args, kwargs=None) -> bool:

@@ -6,7 +6,7 @@ import string
 import jax
 import jax.numpy as jnp
 
-from cornu import check, regularizers
+from cornu import check, ops, regularizers
 from cornu.layers.heads import HeadAttention, of_heads
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called, told
@@ -103,7 +103,7 @@ class Attention(Layer):
 
     def compute_mask(self, inputs, mask=None):
         self._validate_inputs(inputs, mask)
-        return None if mask is None or mask[0] is None else jnp.asarray(mask[0])
+        return None if mask is None or mask[0] is None else ops.convert_to_tensor(mask[0])
 
 
 class AdditiveAttention(Attention):

@@ -133,7 +133,7 @@ class Masking(Layer):
         self.mask_value = mask_value
 
     def compute_mask(self, inputs, mask=None):
-        return jnp.any(inputs != self.mask_value, axis=-1)
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 
     def call(self, inputs):
         present = jnp.any(inputs != self.mask_value, axis=-1, keepdims=True)

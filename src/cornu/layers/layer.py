@@ -19,7 +19,7 @@ from cornu.holder import Holder, Seen
 from cornu.input_spec import assert_input_compatibility, no_tensor
 from cornu.rematerialization import current as current_remat
 from cornu.rematerialization import remat
-from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, shapes_of
+from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, put_mask, shapes_of
 from cornu.variable import Variable, functional, in_scope, scope_losses
 
 
@@ -415,7 +415,7 @@ class Layer(Holder, Operation):
         outputs, masks = infer(run, (args, rest, masks), {}, self.name)
         for x, mask in zip(tree.flatten(outputs), masks):
             if mask is not None:
-                x._keras_mask = mask
+                put_mask(x, mask)
         return outputs
 
     def compute_output_shape(self, *args, **kwargs):  # this is where shapes are inferred

@@ -65,7 +65,7 @@ class _Merge(Layer):
     def compute_mask(self, inputs, mask=None):
         """A step is masked where it is masked in every input; no mask unless every input has one."""
         self._check_masks(inputs, mask)
-        return None if mask is None or any(m is None for m in mask) else functools.reduce(jnp.logical_or, mask)
+        return None if mask is None or any(m is None for m in mask) else functools.reduce(ops.logical_or, mask)
 
     def _check_masks(self, inputs, mask) -> None:
         if not isinstance(inputs, (list, tuple)):

@@ -9,7 +9,7 @@ import inspect
 
 from cornu import check, registry, tree
 from cornu.ops import graph_names
-from cornu.symbolic import OpCall
+from cornu.symbolic import OpCall, keras_mask
 
 
 def write(operation: OpCall) -> dict:
@@ -59,7 +59,7 @@ def read(entry: dict) -> OpCall | None:
     if name is None:
         raise check.unknown("operation", entry["class_name"], [k for k in _by_class() if isinstance(k, str)])
     config = dict(entry["config"])
-    operation = OpCall(graph_names.function(name), config.pop("name", None))
+    operation = OpCall(keras_mask if name == _MASK[0] else graph_names.function(name), config.pop("name", None))
     operation.settings = {k: tree.lists_to_tuples(registry.deserialize(v)) for k, v in config.items()}
     return operation
 
@@ -77,7 +77,12 @@ def call_arguments(operation: OpCall, args: list, kwargs: dict) -> tuple[list, d
     return [], {**dict(zip(names, args)), **settings, **kwargs}
 
 
+_MASK = "keras_mask", ("cornu.ops", "KerasMask", [])  # Keras has no operation for it
+
+
 def _row(name: str) -> tuple:
+    if name == _MASK[0]:
+        return _MASK[1]
     if name not in graph_names.TABLE:
         raise NotImplementedError(f"The operation `{name}` has no place in a config. Put it into the `call` of a layer of "
                                   "your own.")
@@ -87,7 +92,7 @@ def _row(name: str) -> tuple:
 @functools.lru_cache(maxsize=None)
 def _by_class() -> dict:
     found = {}
-    for name, (module, class_name, _) in graph_names.TABLE.items():
+    for name, (module, class_name, _) in (_MASK, *graph_names.TABLE.items()):
         found.setdefault(class_name, name)
         found.setdefault((module.rpartition(".")[2], class_name), name)
     return found
