@@ -53,6 +53,38 @@ def test_freezing_deep_inside():
     assert not inner.layers[0].trainable and inner.trainable_variables == []
 
 
+def frozen_stack(lib=cornu):
+    return lib.Sequential([lib.Input((4,)), lib.layers.Dense(3), lib.layers.Dense(2)], name="base")
+
+
+def frozen_graph(lib=cornu):
+    x = lib.Input((4,))
+    return lib.Model(x, lib.layers.Dense(2)(lib.layers.Dense(3)(x)), name="base")
+
+
+@pytest.mark.parametrize("base", [frozen_stack, frozen_graph])
+def test_a_part_set_trainable_after_its_model_was_frozen_is_trained(base, tmp_path):
+    base = base()
+    base.trainable = False
+    base.layers[-1].trainable = True
+    x = cornu.Input((4,))
+    model = cornu.Model(x, L.Dense(1)(base(x)))
+    model.compile("sgd", "mse")
+    assert len(moved(model, 1)) == 4 and base.trainable_variables == []
+    model.save(tmp_path / "model.keras")
+    for other in (cornu.models.load_model(tmp_path / "model.keras"), cornu.models.clone_model(model)):
+        assert len(other.trainable_variables) == 4
+
+
+@pytest.mark.parametrize("layer", [lambda: L.MultiHeadAttention(1, 2), lambda: L.LSTM(2), lambda: L.Bidirectional(L.GRU(2))])
+def test_what_a_frozen_layer_builds_is_frozen(layer):
+    layer = layer()
+    layer.trainable = False
+    x = cornu.Input((3, 4))
+    model = cornu.Model(x, layer(x, x) if isinstance(layer, L.MultiHeadAttention) else layer(x))
+    assert model.weights and not model.trainable_variables
+
+
 def test_a_frozen_batch_normalization_does_not_count():
     model = chain()
     model.layers[1].trainable = False

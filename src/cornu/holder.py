@@ -62,6 +62,7 @@ class Holder:
     built = False
     _building = False
     _initialized = False
+    _thawed = False  # whether it was set trainable, since what holds it was frozen
     _made_in_call = False  # whether it was made while the call of another one ran
     _settings_count = True  # whether setting an attribute may change what a call computes
 
@@ -190,8 +191,16 @@ class Holder:
         """The weights that training changes."""
         if not self.trainable:
             return []
-        own = [v for v in self._own_variables() if v.trainable]
-        return _unique(own + [v for layer in self._sublayers for v in layer.trainable_variables])
+        return _unique(self._trained(False))
+
+    def _trained(self, frozen: bool) -> list:
+        """The trainable variables here and below, where `frozen` says whether what holds this is frozen.
+
+        A part that was set trainable after what holds it was frozen is trained; what was made after that is not.
+        """
+        frozen = not self._trainable or frozen and not self._thawed
+        own = [] if frozen else [v for v in self._own_variables() if v.trainable]
+        return own + [v for layer in self._sublayers for v in layer._trained(frozen)]
 
     @property
     def non_trainable_variables(self) -> list:
@@ -222,13 +231,19 @@ class Holder:
 
     @trainable.setter
     def trainable(self, value) -> None:
-        self._trainable = bool(value)
+        self._trainable = self._thawed = bool(value)
         structure["version"] += 1
         for part in self._parts():
             if isinstance(part, Variable) and part.made_trainable:
                 part.trainable = value
         for layer in self._sublayers:
             layer.trainable = value
+
+    def _freeze_around(self) -> None:
+        """Set this one's own `trainable` to False, and leave that of its parts, each of which has been told its own."""
+        self._trainable = False
+        for layer in self._sublayers:
+            layer._thawed = layer._trainable
 
     # values ----------------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ def _freeze_alike(layer, made) -> None:
     parts, copies = layer._flatten_layers(), made._flatten_layers()
     if [type(x) for x in parts] == [type(x) for x in copies]:
         for part, copy in zip(parts, copies):
-            copy._trainable = part._trainable
+            copy._trainable, copy._thawed = part._trainable, part._thawed
 
 
 def _call(layer, *args, **kwargs):
@@ -128,7 +128,7 @@ def _clone_sequential(model, input_tensors, clone_function, recursive, cache):
     first = given[:1] or [_copy(o) for o in model.operations[:1] if isinstance(o, InputLayer)]
     copy = type(model)([*first, *layers], name=model.name)
     if not model.trainable:
-        copy._trainable = False  # the layers have their own
+        copy._freeze_around()
     return copy
 
 
@@ -164,5 +164,5 @@ def _clone_graph(model, input_tensors, clone_function, call_function, recursive,
     outputs = tree.map_structure(lambda x: held[id(x)], graph.output_structure)
     copy = type(model)(structure, outputs, name=model.name)
     if not model.trainable:
-        copy._trainable = False  # the layers have their own
+        copy._freeze_around()
     return copy

@@ -368,7 +368,7 @@ def graph_model_from_config(cls, config: dict):
     base = Functional if cls is Model else cls
     model = base(inputs=inputs, outputs=outputs, name=config.get("name"))
     if config.get("trainable") is False:
-        model._trainable = False  # the layers have their own
+        model._freeze_around()
     return model
 
 

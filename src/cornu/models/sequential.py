@@ -173,5 +173,5 @@ class Sequential(Model):
         if not model.built and config.get("build_input_shape"):
             model.build(tuple(config["build_input_shape"]))
         if "trainable" in config and not config["trainable"]:
-            model._trainable = False  # the layers have their own
+            model._freeze_around()
         return model
