@@ -245,6 +245,17 @@ def test_inputs_and_weights_are_read_in_the_compute_dtype(policy, compute, varia
     assert layer(X.astype("int32")).dtype == compute
 
 
+def test_autocast_off_still_reads_weights_in_the_compute_dtype():
+    class Weighted(cornu.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight((4,))
+
+        def call(self, x):
+            return cornu.ops.cast(x, self.compute_dtype) + self.kernel
+
+    assert Weighted(dtype="mixed_float16", autocast=False)(X).dtype == "float16"
+
+
 def test_autocast_off_leaves_inputs_alone():
     assert Told(dtype="bfloat16", autocast=False)(X).dtype == "float32"
 

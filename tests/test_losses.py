@@ -223,6 +223,14 @@ def test_targets_are_not_broadcast(name, shapes):
         losses.get(name)(np.zeros(shapes[0]), np.zeros(shapes[1]))
 
 
+@pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy", "Huber"])
+def test_one_prediction_for_several_targets_draws_a_warning(name):
+    y_true, y_pred = RNG.random((6, 4)), RNG.random((6, 1))
+    ours, theirs = pair(name, {})
+    with pytest.warns(UserWarning, match="each of the 4 .* have 4 units"):
+        close(ours(y_true, y_pred), theirs(y_true, np.repeat(y_pred, 4, -1)))
+
+
 @pytest.mark.parametrize("shapes", [((6,), (6, 1)), ((6, 1), (6,)), ((6, 3), (6, 3, 1)), ((6, 3, 1), (6, 3))])
 def test_a_last_axis_of_one_may_be_missing(shapes):
     y_true, y_pred = RNG.random(shapes[0]), RNG.random(shapes[1])

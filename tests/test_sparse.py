@@ -346,3 +346,13 @@ def test_an_optimizer_written_for_keras_takes_rows():
 def test_rows_that_are_not_there_are_refused(rows, shape, message):
     with pytest.raises(ValueError, match=message):
         IndexedSlices(rows, np.zeros(shape), (5, 3))
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "dok", "lil", "bsr", "dia"])
+@pytest.mark.parametrize("family", ["matrix", "array"])
+def test_every_format_of_scipy_is_data(kind, family):
+    x = getattr(scipy.sparse, f"{kind}_{family}")(np.eye(4, 3))
+    model = cornu.Sequential([cornu.Input((3,)), cornu.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones((4, 1)), verbose=0)
+    assert np.allclose(model.predict(x, verbose=0), model.predict(np.eye(4, 3), verbose=0))

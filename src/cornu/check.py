@@ -15,7 +15,7 @@ def unknown(kind: str, word, known) -> ValueError:
     """The error for a name that is not among the known ones, with the nearest of them."""
     close = nearest(word, known)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return ValueError(f"Unknown {kind}: {word!r}.{hint} Pass one of the built-in names, a callable or an instance.")
+    return ValueError(f"Could not interpret {kind} identifier: {word!r}.{hint} Pass one of the built-in names, a callable or an instance.")
 
 
 def one_of(argument: str, value, allowed, owner: str = ""):

@@ -35,6 +35,8 @@ def register_leaf(cls: type) -> type:
 
 
 def _is_leaf(x) -> bool:
+    if isinstance(x, dict) and hasattr(x, "tocsr"):  # SciPy's matrices of one format are dicts too
+        return True
     return x is None or isinstance(x, tuple(_leaf_types)) or is_sparse(x)
 
 

@@ -235,7 +235,7 @@ def from_numbers(part):
     """Nested lists of plain numbers or strings as one array, also in a dict; everything else as it is."""
     if type(part).__module__.partition(".")[0] == "datasets" and hasattr(part, "column_names"):
         return _columns(part)
-    if isinstance(part, dict):
+    if isinstance(part, dict) and tree.is_nested(part):
         return {k: from_numbers(v) for k, v in part.items()}
     inner = part
     while isinstance(inner, (list, tuple)) and inner:

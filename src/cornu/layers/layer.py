@@ -58,7 +58,7 @@ class Layer(Holder, Operation):
         activity_regularizer: regularizer of the output: its value is added to the losses.
         trainable: whether its weights are trained.
         dtype: a dtype or DTypePolicy; the global policy if None.
-        autocast: whether float inputs and weights are cast to the compute dtype.
+        autocast: whether float inputs are cast to the compute dtype; weights are in any case read in it.
         name: its name; made up from the class's name if None.
 
     A subclass defines `call(self, inputs)`, which may also take `training` and `mask`, and may define `__init__`,
@@ -296,7 +296,7 @@ class Layer(Holder, Operation):
                 kwargs["training"] = training
         elif not takes_training and "training" in kwargs and "kwargs" not in type(self).call.__code__.co_varnames:
             kwargs.pop("training")
-        own = CallContext(training, self._compute_dtype if self.autocast else None,
+        own = CallContext(training, self._compute_dtype,
                           outer.masks if outer is not None else None,
                           (*outer.path, self) if outer is not None else (self,))
         inputs = args[0] if args else next((v for k, v in kwargs.items() if k != "training"), None)

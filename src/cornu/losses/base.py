@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, context, dtypes, names, registry, tree
+from cornu import check, context, dtypes, frames, names, registry, tree
 from cornu.ops.kit import inexact, tensor
 from cornu.registry import Configurable
 from cornu.symbolic import op
@@ -53,14 +53,23 @@ def lift(y_true, y_pred, *companions):
 
 
 def pair(y_true, y_pred, name: str) -> tuple:
-    """Targets and predictions as floats of one shape. Raises ValueError rather than broadcast one against the other."""
+    """Targets and predictions as floats of one shape. Raises ValueError rather than broadcast targets against predictions.
+
+    One prediction may stand against several targets, as programs rely on it; that draws a warning.
+    """
     if y_true is None or y_pred is None:
         raise ValueError(f"{name} compares `y_pred` with `y_true`, but one of them is None. Pass both.")
     y_pred = inexact(y_pred)
     dtypes.refuse_complex(y_pred, dtypes.config.floatx())
     given = tensor(y_true, y_pred.dtype)
     y_true, y_pred = same_rank(given, y_pred)
-    if y_true.shape != y_pred.shape:
+    if 1 < y_true.ndim == y_pred.ndim and y_pred.shape[-1] == 1 and y_true.shape[:-1] == y_pred.shape[:-1]:
+        if y_true.shape[-1] != 1:
+            frames.warn(f"{name}: the one value of `y_pred`, of shape {tuple(y_pred.shape)}, is compared with each of the "
+                        f"{y_true.shape[-1]} of `y_true`, of shape {tuple(given.shape)}. Should the model's last layer have "
+                        f"{y_true.shape[-1]} units?")
+            y_pred = jnp.broadcast_to(y_pred, y_true.shape)
+    elif y_true.shape != y_pred.shape:
         raise ValueError(
             f"{name}: `y_true` of shape {tuple(given.shape)} does not fit `y_pred` of shape {tuple(y_pred.shape)}. "
             "They must have one shape (a last axis of size 1 may be missing): cornu does not broadcast targets.\n"
