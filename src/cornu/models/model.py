@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, context, dtypes, errors, frames, registry, tree
+from cornu.data import tensorflow_graphs
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.layers.preprocessing import FeatureSpace
@@ -122,7 +123,11 @@ class Model(Trainer, Layer):
 
     # calling ---------------------------------------------------------------------------------------------------
 
+    autograph_info__ = {}  # TensorFlow reads this name: what has it is called as it is, not rewritten
+
     def __call__(self, *args, **kwargs):
+        if self.graph is not None and tensorflow_graphs.in_graph(args, kwargs):
+            return tensorflow_graphs.called(self, args, kwargs)
         outermost = self.graph is not None and context.current() is None
         if outermost and len(args) == 1 and isinstance(front := front_of(self), Front) and not any_symbolic(args) \
                 and not isinstance(args[0], Fronted):

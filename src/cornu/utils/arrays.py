@@ -1,6 +1,7 @@
 """Small helpers for arrays that go into a model: one-hot labels, unit length, padding; and the seed of everything."""
 
 import random as python_random
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from cornu import check, config, dtypes, random
 
 
 def set_random_seed(seed: int) -> None:
-    """Fix every source of chance: Python's, NumPy's, and the seeds that cornu draws from here on.
+    """Fix every source of chance: Python's, NumPy's, TensorFlow's where it is loaded, and cornu's own.
 
     Args:
         seed: an integer, 0 <= seed < 2**32.
@@ -25,6 +26,9 @@ def set_random_seed(seed: int) -> None:
     python_random.seed(int(seed))
     np.random.seed(int(seed))
     random.reset_global_seed()
+    tensorflow = sys.modules.get("tensorflow")  # its tf.data draws too; who never imported it draws nothing there
+    if tensorflow is not None and hasattr(tensorflow, "random"):
+        tensorflow.random.set_seed(int(seed))
 
 
 def to_categorical(x, num_classes: int | None = None):

@@ -7,7 +7,7 @@ import numpy as np
 
 from cornu import check, config
 from cornu.input_spec import InputSpec
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.preprocessing.engine import ENGINE
 from cornu.ops import math as ops
 from cornu.variable import room_for
@@ -15,7 +15,7 @@ from cornu.variable import room_for
 _MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
 
-class STFTSpectrogram(Layer):
+class STFTSpectrogram(DataLayer):
     """The short-time Fourier transform of a signal, or what is derived from it.
 
     Args:
@@ -120,7 +120,7 @@ class STFTSpectrogram(Layer):
         return x if last else jnp.swapaxes(x, 1, 2)
 
 
-class MelSpectrogram(Layer):
+class MelSpectrogram(DataLayer):
     """The powers of a signal in bands as wide as hearing tells them apart (the mel scale), over time.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cornu import check, dtypes, ops
 from cornu import sparse as sparse_tensors
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.engine import ENGINE
 from cornu.layers.preprocessing.fingerprints import crossed, farm_fingerprints, sip_fingerprints
@@ -14,7 +14,7 @@ from cornu.layers.preprocessing.host import (HostLayer, check_mode, check_sparse
                                              strings_of)
 
 
-class CategoryEncoding(Layer):
+class CategoryEncoding(DataLayer):
     """Integers below `num_tokens` as one-hot rows, or as rows that say which of them a sample has, or how often.
 
     Args:

@@ -6,6 +6,7 @@ from cornu import check, names, registry, tree
 from cornu.data import closing, is_iterable_source, source_of
 from cornu.layers.core import Identity, Input
 from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.merging import Concatenate
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import CategoryEncoding, HashedCrossing, Hashing
@@ -77,7 +78,7 @@ def _named(kind: str, name, make) -> Layer:
     return make(f"{names.auto_name(kind) if name is None else name}_preprocessor")
 
 
-class FeatureSpace(Layer):
+class FeatureSpace(DataLayer):
     """Rows of mixed columns, given as a dict of arrays, as one array or as a dict of encoded columns.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cornu import check, sparse, tree
 from cornu.data import SparseRows, aligned, closing, from_numbers, is_iterable_source, source_of
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.symbolic import KerasTensor, Words
 
@@ -16,7 +16,7 @@ MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
 _GATHERED = 4096  # single values that a generator gives are taken in batches of so many
 
 
-class HostLayer(Layer):
+class HostLayer(DataLayer):
     """Base of layers that are computed with NumPy: strings, and integers of 64 bits, have no place in a compiled step.
 
     A subclass defines `compute(*arrays)`, from NumPy arrays to one NumPy array, and `output_of(*inputs)`, the shape and

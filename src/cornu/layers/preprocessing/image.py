@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, config, dtypes, random, registry
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.engine import ENGINE
 from cornu.ops import boxes as boxes_module
@@ -33,7 +33,7 @@ def interval(owner: str, argument: str, value, low, high, start=None) -> tuple:
     return pair
 
 
-class BaseImagePreprocessingLayer(Layer):
+class BaseImagePreprocessingLayer(DataLayer):
     """A layer that changes images, and what belongs to them.
 
     Args:

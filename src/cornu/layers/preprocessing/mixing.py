@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from cornu import check, context, random, registry, tree
 from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.colour import (
     AutoContrast, RandomBrightness, RandomColorDegeneration, RandomContrast, RandomPosterization, Solarization)
@@ -339,7 +340,7 @@ class MaxNumBoundingBoxes(BaseImagePreprocessingLayer):
         return {k: fit(v) for k, v in bounding_boxes.items()}
 
 
-class Pipeline(Layer):
+class Pipeline(DataLayer):
     """Layers, one after the other.
 
     Args:

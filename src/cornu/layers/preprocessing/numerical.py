@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, config, frames, registry
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import encode_traced
 from cornu.layers.preprocessing.engine import ENGINE
 from cornu.layers.preprocessing.host import Adaptable, check_mode, check_sparse, host_array, is_text
 
 
-class Rescaling(Layer):
+class Rescaling(DataLayer):
     """`inputs * scale + offset`, in the compute dtype whatever the inputs' own.
 
     Args:
@@ -65,7 +65,7 @@ def _factors(name: str, value):
     return value
 
 
-class Normalization(Adaptable, Layer):
+class Normalization(Adaptable, DataLayer):
     """`(inputs - mean) / sqrt(variance)`, with the mean and variance of each feature.
 
     Args:
@@ -216,7 +216,7 @@ class Normalization(Adaptable, Layer):
                              "before fit, or pass mean and variance.")
 
 
-class Discretization(Adaptable, Layer):
+class Discretization(Adaptable, DataLayer):
     """Numbers as the indices of the bins they fall into, or as encodings of these indices.
 
     Args:

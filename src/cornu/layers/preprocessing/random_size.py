@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cornu import check, random
-from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.preprocessing.image import interval
 from cornu.ops import image as ops
 
 _INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 
 
-class _RandomSize(Layer):
+class _RandomSize(DataLayer):
     """Images (batch, height, width, channels), or one, of which one axis gets a random size."""
 
     axis: int

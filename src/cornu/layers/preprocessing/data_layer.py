@@ -1,0 +1,23 @@
+"""The base of the layers that prepare data."""
+
+from cornu.data import tensorflow_graphs
+from cornu.layers.layer import Layer
+
+
+class DataLayer(Layer):
+    """A layer that may stand in a model, or in front of one: in a `tf.data.Dataset.map`, say.
+
+    >>> import jax.numpy as jnp
+    >>> class Halved(DataLayer):
+    ...     def call(self, x):
+    ...         return x / 2
+    >>> Halved()(jnp.ones(2))
+    Array([0.5, 0.5], dtype=float32)
+    """
+
+    autograph_info__ = {}  # TensorFlow reads this name: what has it is called as it is, not rewritten
+
+    def __call__(self, *args, **kwargs):
+        if tensorflow_graphs.in_graph(args, kwargs):
+            return tensorflow_graphs.called(self, args, kwargs)
+        return super().__call__(*args, **kwargs)
