@@ -53,3 +53,10 @@ def test_only_what_cannot_be_unpacked_goes(tmp_path):
     (folder / "broken-cache").write_bytes(b"\x28\xb5\x2f\xfd")
     count = len(list(folder.iterdir()))
     assert cache.mend(folder) == 1 and len(list(folder.iterdir())) == count - 1
+
+
+def test_a_large_draw_is_no_constant_in_an_executable(tmp_path):
+    run("import cornu\ncornu.layers.Embedding(200_000, 32).build()\n"
+        "cornu.Sequential([cornu.Input((4,)), cornu.layers.Embedding(100_000, 32)])", HOME=str(tmp_path))
+    sizes = [entry.stat().st_size for entry in (tmp_path / ".cornu" / "executables").iterdir()]
+    assert sizes and max(sizes) < 100_000

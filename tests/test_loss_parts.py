@@ -1,5 +1,7 @@
 """Losses for parts of a nest of outputs: which are named in history, what they are given, and what they weigh."""
 
+import re
+
 import jax
 import keras
 import numpy as np
@@ -39,6 +41,11 @@ WEIGHTED = [("tuple", [F, (G, "mse")], [0.5, (1.0, 2.0)]), ("tuple", [F, (G, "ms
             ("deep", {"a": F, "d": G}, {"a": 1.0, "d": 2.0}), ("dict", {"a": F, "b": G}, {"a": 0.5, "b": 2.0})]
 
 
+def repr_of(value) -> str:
+    """The value as a test's name, without the addresses of functions."""
+    return re.sub(r"<function (\w+) at \w+>", r"\1", str(value))
+
+
 def losses_of(library, kind, loss, weights=None, sample_weight=None):
     """What `evaluate` gives, by name, for outputs that are multiples of the inputs' first feature."""
     inputs = library.Input((3,))
@@ -50,19 +57,19 @@ def losses_of(library, kind, loss, weights=None, sample_weight=None):
     return {name: float(value) for name, value in told.items()}
 
 
-@pytest.mark.parametrize("kind, loss", AS_KERAS, ids=str)
+@pytest.mark.parametrize("kind, loss", AS_KERAS, ids=repr_of)
 def test_parts_are_named_and_computed_as_in_keras(kind, loss):
     ours, theirs = (losses_of(library, kind, loss) for library in (cornu, keras))
     assert ours == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind, loss, weights", WEIGHTED, ids=str)
+@pytest.mark.parametrize("kind, loss, weights", WEIGHTED, ids=repr_of)
 def test_weights_stand_where_losses_do(kind, loss, weights):
     ours, theirs = (losses_of(library, kind, loss, weights) for library in (cornu, keras))
     assert ours == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [[F, G], [[F, G]], {"a": [F, G]}], ids=str)
+@pytest.mark.parametrize("loss", [[F, G], [[F, G]], {"a": [F, G]}], ids=repr_of)
 def test_several_losses_of_one_output_are_added_up(loss):
     inputs = cornu.Input((3,))
     model = cornu.Model(inputs, {"a": layers.Dense(1, kernel_initializer="ones")(inputs)})
@@ -89,7 +96,7 @@ def test_a_loss_of_a_nest_takes_one_array_of_sample_weights(shared):
 @pytest.mark.parametrize("outputs, loss, metrics, names", [
     ([1, 1], "mse", ["mae", "mse"], ["mse_loss", "mse_1_loss", "mae", "mse"]),
     ((1, 1), ("mse", "mae"), None, ["mse_loss", "mae_loss"]), ((1, 1), (F, G), ["mae", "mae"], ["of_nest_loss", "absolute_loss", "mae", "mae_1"]),
-    ({"u": (1, 1), "v": 1}, {"u": (F, G)}, None, ["u/of_nest_loss", "u/absolute_loss"])], ids=str)
+    ({"u": (1, 1), "v": 1}, {"u": (F, G)}, None, ["u/of_nest_loss", "u/absolute_loss"])], ids=repr_of)
 def test_outputs_without_names_go_by_their_losses_names(outputs, loss, metrics, names):
     class Same(cornu.Model):
         def call(self, x):
@@ -114,7 +121,7 @@ def test_compute_loss_may_split_what_the_model_gives():
 
 @pytest.mark.parametrize("kind, loss, message", [
     ("tuple", [F, G, F], "list of 3"), ("dict", {"a": F, "x": G}, "'x'"), ("deep", {"a": (F, G, F)}, "list of 3"),
-    ("deep", {"a": {"p": F}}, "keys 'p'"), ("dict", {"a": {"p": F}}, "keys 'p'"), ("list", [F], "list of 1")], ids=str)
+    ("deep", {"a": {"p": F}}, "keys 'p'"), ("dict", {"a": {"p": F}}, "keys 'p'"), ("list", [F], "list of 1")], ids=repr_of)
 def test_losses_that_do_not_fit_the_outputs(kind, loss, message):
     with pytest.raises(ValueError, match=message):
         losses_of(cornu, kind, loss)

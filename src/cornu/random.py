@@ -145,7 +145,7 @@ def _drawn(draw, key, shape, dtype, stddev, mean):
     if not _by_place(key, shape) or count == 0 or any(isinstance(v, (jax.Array, Variable)) for v in (stddev, mean)):
         return draw(key, shape, dtype) * jnp.asarray(stddev, dtype) + jnp.asarray(mean, dtype)
     size = 4 ** max(4, math.ceil(math.log(count, 4)))
-    with jax.ensure_compile_time_eval():  # the key may be known while a program around is traced
+    with jax.core.eval_context():  # the key may be known while a program around is traced
         drawn = np.asarray(draw(key, (size,), dtype))[:count].reshape(shape)
     return jax.device_put(drawn * np.asarray(stddev, drawn.dtype) + np.asarray(mean, drawn.dtype))
 

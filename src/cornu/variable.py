@@ -278,7 +278,7 @@ class Variable:
         self._overwrite_with_gradient = False
         if isinstance(initializer, str) and Variable.resolve_initializer:
             initializer = Variable.resolve_initializer(initializer)
-        with jax.ensure_compile_time_eval():  # a layer may be built inside a trace: its weights are still arrays
+        with jax.core.eval_context():  # a layer may be built inside a trace: its weights are still arrays
             if callable(initializer):
                 if shape is None:
                     raise ValueError(f"Variable {self.name!r}: an initializer function needs `shape`.")

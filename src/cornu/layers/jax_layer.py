@@ -82,7 +82,7 @@ class JaxLayer(Layer):
 
     def _initialize(self, input_shape):
         """What was not given, from init_fn."""
-        with jax.ensure_compile_time_eval():
+        with jax.core.eval_context():
             shapes = tree.map_shape_structure(lambda s: tuple(1 if n is None else n for n in s), input_shape)
             kinds = self._input_dtypes or tree.map_shape_structure(lambda s: self.compute_dtype, shapes)
             inputs = jax.tree.map(lambda dtype, shape: jnp.zeros(shape, dtype), kinds, shapes)

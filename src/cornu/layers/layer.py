@@ -245,7 +245,7 @@ class Layer(Holder, Operation):
         """Build with the shapes that a file holds."""
         if not self.built and config:
             shapes = config.get("shapes_dict") or ({} if "input_shape" in config else config)
-            with jax.ensure_compile_time_eval():
+            with jax.core.eval_context():
                 if shapes:
                     self.build(**shapes)
                 elif config.get("input_shape") is not None:

@@ -38,7 +38,7 @@ class Tally(Variable):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         wide = jnp.promote_types(self._value.dtype, "complex64")
-        with jax.ensure_compile_time_eval():  # the metric may be built inside a trace
+        with jax.core.eval_context():  # the metric may be built inside a trace
             self._value = _as(wide, self._value, self._value.sharding)
 
     raw = property(lambda self: jnp.real(super().raw))

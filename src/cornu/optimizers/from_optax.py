@@ -30,7 +30,7 @@ class OptaxOptimizer(Optimizer):
 
     def _make_state(self, variables):
         super()._make_state(variables)
-        with jax.ensure_compile_time_eval():
+        with jax.core.eval_context():
             state = self._made.init([v.raw for v in variables])
         leaves, self._structure = jax.tree.flatten(state)
         self._state = [self._state_variable(x, i) for i, x in enumerate(map(jnp.asarray, leaves))]

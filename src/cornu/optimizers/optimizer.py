@@ -225,7 +225,7 @@ class Optimizer(Configurable):
                         slots[name] = self._add_slot(variable, name)
 
     def _add_slot(self, variable, name) -> Variable:
-        with jax.ensure_compile_time_eval():  # the stored array: the optimizer may be built inside a trace
+        with jax.core.eval_context():  # the stored array: the optimizer may be built inside a trace
             value = self.slot_value(name, variable._value)
         layout = variable.layout if value.shape == variable.shape else None
         return self.add_variable(value.shape, lambda *_, **__: value, value.dtype.name, layout=layout,

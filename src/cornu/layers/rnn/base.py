@@ -82,7 +82,7 @@ class RNN(Layer):
             if sequences_shape[0] is None:
                 raise ValueError(f"{called(self)}: stateful=True needs a fixed batch size. Give "
                                  f"it, as in Input(batch_shape=(32, 10, 8)). Received shape: {tuple(sequences_shape)}")
-            with jax.ensure_compile_time_eval():  # what a variable starts from is an array, inside a trace too
+            with jax.core.eval_context():  # what a variable starts from is an array, inside a trace too
                 first = self.get_initial_state(sequences_shape[0])
             self.states = jax.tree.map(
                 lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"), first)
