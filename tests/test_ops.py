@@ -212,3 +212,31 @@ def test_repeats_are_numbers_for_symbolic_tensors_too(repeats, axis):
     expected = np.repeat(CUBE, repeats, axis)
     np.testing.assert_array_equal(ops.repeat(CUBE, repeats, axis), expected)
     assert ops.repeat(KerasTensor((2, 3, 4)), repeats, axis).shape == expected.shape
+
+
+# Edges -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["diagonal", "trace"])
+@pytest.mark.parametrize("axes", [(0, 0), (-1, 2), (1, -2)])
+@pytest.mark.parametrize("x", [CUBE, KerasTensor((None, 3, 4))])
+def test_a_diagonal_needs_two_axes(name, axes, x):
+    with pytest.raises(ValueError, match=f"{name}: axis1 and axis2 must be two axes"):
+        getattr(ops, name)(x, 0, *axes)
+
+
+def test_nans_are_different_values():
+    assert ops.unique(np.array([1, np.nan, 2, np.nan], "float32")).shape == (4,)
+
+
+def test_a_size_that_is_none_stays():
+    images, half = np.ones((2, 8, 8, 3), "float32"), np.float32([0.5, 0.5])
+    arguments = (None, 4, 4, None), half, np.zeros(2, "float32"), (1, 2), "linear"
+    assert ops.image.scale_and_translate(images, *arguments).shape == (2, 4, 4, 3)
+    assert ops.image.scale_and_translate(KerasTensor((None, 8, 8, 3)), *arguments).shape == (None, 4, 4, 3)
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_a_symbolic_tensor_has_no_values(error):
+    with pytest.raises(error, match="convert_to_numpy needs values"):
+        ops.convert_to_numpy(KerasTensor((2,)))

@@ -2,10 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from ops_table import find
 
-from cornu import dtypes, ops
+from cornu import KerasTensor, dtypes, ops
 
 FEW = ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32", True, 1, 1.0]
 ALL = [*FEW, "int16", "uint16", "uint32", "complex64"]
@@ -89,3 +90,51 @@ def test_float8_is_kept(dtype):
 def test_result_type_is_the_dtype_of_a_sum():
     for a, b in pairs(["bool", "int8", "uint16", "bfloat16", "float32"]):
         assert dtypes.result_type(a, b) == ops.add(jnp.ones((), a), jnp.ones((), b)).dtype
+
+
+# Dtypes that an operation does not take ------------------------------------------------------------------------------
+
+INT, FLOAT, BOOL, COMPLEX = (np.ones((2, 2), d) for d in ("int32", "float32", "bool", "complex64"))
+REFUSED = {
+    **{(name, "integers"): [(INT, FLOAT), (FLOAT, INT), (FLOAT, FLOAT), (INT, COMPLEX)] for name in (
+        "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift left_shift right_shift gcd lcm").split()},
+    **{(name, "integers"): [(FLOAT,), (COMPLEX,)] for name in ("bitwise_invert", "bitwise_not")},
+    **{(name, "integers"): [(FLOAT, FLOAT), (INT, FLOAT), (FLOAT, COMPLEX)] for name in ("take", "ldexp")},
+    ("take_along_axis", "integers"): [(FLOAT, FLOAT, 0)],
+    ("get_item", "integers"): [(FLOAT, FLOAT)],
+    ("repeat", "integers"): [(FLOAT, FLOAT)],
+    ("bincount", "integers"): [(FLOAT[0],)],
+    **{(name, "real numbers"): [(COMPLEX,)] for name in (
+        "argmax argmin cbrt ceil erf erfc erfinv fabs floor i0 isneginf isposinf median nanargmax nanargmin nanmedian rfft "
+        "signbit sparse_sigmoid trunc view_as_complex").split()},
+    **{(name, "real numbers"): [(FLOAT, COMPLEX), (COMPLEX, COMPLEX)] for name in (
+        "floor_divide fmod heaviside hypot mod nextafter polar binary_crossentropy categorical_crossentropy").split()},
+    **{(name, "numbers"): [(BOOL,)] for name in ("negative", "ptp", "round", "sign")},
+    **{(name, "numbers"): [(BOOL, BOOL)] for name in ("subtract", "kron")},
+    ("cross", "numbers"): [(np.ones(3, bool), np.ones(3, bool))],
+}
+CASES_REFUSED = [pytest.param(name, words, args, id="-".join([name, *(getattr(a, "dtype", np.dtype(int)).name for a in args)]))
+                 for (name, words), rows in REFUSED.items() for args in rows]
+
+
+@pytest.mark.parametrize("name, words, args", CASES_REFUSED)
+def test_a_dtype_that_is_not_taken_is_named(name, words, args):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name} takes {words}.*\. Received: \w+ of dtype \w+") as caught:
+        getattr(ops, name)(*args)
+    assert "jax" not in str(caught.value) and caught.value.__cause__ is None
+
+
+# Found when it is run: what depends on values, and `argmax` of complex numbers, whose shape JAX infers without asking.
+WHEN_RUN = ("repeat", "bincount", "argmax", "argmin", "nanargmax", "nanargmin")
+
+
+@pytest.mark.parametrize("name, words, args", [c for c in CASES_REFUSED if c.values[0] not in WHEN_RUN])
+def test_a_dtype_that_is_not_taken_is_named_while_a_model_is_built(name, words, args):
+    symbols = [KerasTensor(a.shape, a.dtype.name) if hasattr(a, "shape") else a for a in args]
+    with pytest.raises(ValueError, match=rf"{name} takes {words}.*\. Received: \w+ of dtype \w+"):
+        getattr(ops, name)(*symbols)
+
+
+def test_an_error_of_the_caller_s_own_function_stays_his():
+    with pytest.raises(TypeError, match="does not accept dtype"):
+        ops.map(lambda x: jnp.bitwise_and(x, 1.5), FLOAT)

@@ -6,6 +6,7 @@ import os
 import re
 
 import jax
+import numpy as np
 
 from cornu import arguments, config, frames
 
@@ -48,6 +49,58 @@ def _is_text(value) -> bool:
 def hint_for(error) -> str | None:
     """What helps against one of JAX's errors about missing values."""
     return next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)
+
+
+# What JAX says about dtypes that an operation does not take, and what that operation takes.
+_ACCEPTED = re.compile(r"Accepted dtypes(?: at position \d+)? are subtypes of ([\w, ]+)\.")
+_DTYPE_TEXTS = (
+    (re.compile(r"Indexer must"), ("integers", "booleans")),
+    (re.compile(r"indices must|must be integers|ldexp not supported"), ("integers",)),
+    (re.compile(r"not inexact"), ("integers", "floats", "complex numbers")),
+    (re.compile(r"complex|only real valued"), ("booleans", "integers", "floats")),
+)
+_KINDS = {"integer": "integers", "bool": "booleans", "floating": "floats", "complexfloating": "complex numbers",
+          "float32": "floats", "float64": "floats"}
+_KIND_OF = {"b": "booleans", "i": "integers", "u": "integers", "c": "complex numbers"}
+_INTEGERS = ("indices", "key", "repeats")  # arguments that are integers, whatever the others are
+
+
+def about_dtypes(error, function, args, kwargs):
+    """JAX's error about a dtype that an operation does not take, as one that names arguments; None for another error."""
+    text = str(error)
+    told = _ACCEPTED.search(text)
+    accepted = tuple(dict.fromkeys(_KINDS.get(k.strip(), k.strip()) for k in told[1].split(","))) if told else \
+        next((kinds for pattern, kinds in _DTYPE_TEXTS if pattern.search(text)), None)
+    if accepted is None or any(map(callable, (*args, *kwargs.values()))):
+        return None  # of a function that the operation calls the error is the caller's own
+    given = inspect.signature(function).bind(*args, **kwargs).arguments
+    wrong = {name: dtype for name, dtype in ((n, _dtype_of(x)) for n, x in given.items())
+             if dtype is not None and _KIND_OF.get(dtype.kind, "floats") not in accepted}
+    narrow = {n: d for n, d in wrong.items() if n in (_INTEGERS if function.__name__ != "ldexp" else ("x2",))}
+    wrong = narrow or wrong
+    if not wrong:
+        return None
+    kinds = {dtype.kind for dtype in wrong.values()}
+    words = " or ".join([", ".join(accepted[:-1]), accepted[-1]] if accepted[1:] else accepted)
+    if "floats" in accepted:
+        words = {"c": "real numbers", "b": "numbers"}.get("".join(kinds), words)
+    received = ", ".join(f"{name} of dtype {dtype.name}" for name, dtype in wrong.items())
+    dtype = "int32" if "integers" in accepted else "float32"
+    remedy = "real(x) or cornu.ops.abs(x)" if words == "real numbers" else f"cast(x, '{dtype}')"
+    return type(error)(f"{function.__name__} takes {words}{' there' if narrow else ''}. Received: {received}.\n"
+                       f"Change that first, as with cornu.ops.{remedy}.")
+
+
+def _dtype_of(x):
+    """The dtype of an array, a number, or a list of numbers; None for anything else."""
+    x = getattr(x, "raw", x)
+    if isinstance(x, (bool, int, float, complex, list, tuple)):
+        try:
+            x = np.asarray(x)
+        except (TypeError, ValueError):
+            return None
+    dtype = getattr(x, "dtype", None)
+    return dtype if isinstance(dtype, np.dtype) and dtype.kind in "biufcV" else None
 
 
 def explained(error, what: str):

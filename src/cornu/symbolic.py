@@ -309,7 +309,12 @@ def op(fn):
             return outputs
         if sparse.any_sparse(args, kwargs):
             return sparse.apply(fn.__name__, fn, args, kwargs)
-        return fn(*args, **kwargs)
+        try:
+            return fn(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            if (clear := errors.about_dtypes(error, fn, args, kwargs)) is None:
+                raise
+            raise clear from None
 
     return wrapper
 

@@ -69,7 +69,7 @@ class Metric(Configurable):
     # state -----------------------------------------------------------------------------------------------------
 
     def add_variable(self, shape, initializer=None, dtype=None, aggregation: str = "sum", name: str | None = None):
-        """Add a Variable to the state: zeros, or what the initializer (a function or its name) gives.
+        """Add a Variable to the state: zeros, or what the initializer (a function, its name, or an array) gives.
 
         16-bit metrics keep their state in 32 bits, and sums of floats keep what rounding takes off (see `Tally`).
         """
@@ -79,7 +79,7 @@ class Metric(Configurable):
         room_for(self.name, *((shape,) if isinstance(shape, int) else shape))
         with context.name_scope(self.name, override=(self.name,)):
             kind = Tally if aggregation == "sum" and dtypes.is_float(dtype) else Variable
-            variable = kind(initializer or "zeros", shape, _wide(dtype), trainable=False, autocast=False,
+            variable = kind("zeros" if initializer is None else initializer, shape, _wide(dtype), trainable=False, autocast=False,
                             aggregation=aggregation, name=name or "variable")
         self._own.append(variable)
         return variable

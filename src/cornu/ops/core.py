@@ -9,7 +9,7 @@ import numpy as np
 from cornu import check, dtypes
 from cornu.ops.kit import integers, public, tensor
 from cornu.sparse import is_sparse, to_dense
-from cornu.symbolic import KerasTensor, op
+from cornu.symbolic import KerasTensor, NoValues, op
 from cornu.variable import Variable
 
 
@@ -32,9 +32,9 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
 
 
 def convert_to_numpy(x) -> np.ndarray:
-    """The values as a NumPy array. Raises TypeError for a symbolic tensor, which has none."""
+    """The values as a NumPy array. Raises an error that is a TypeError and a ValueError for a symbolic tensor."""
     if isinstance(x, (KerasTensor, jax.core.Tracer)):
-        raise TypeError(f"convert_to_numpy needs values, and there are none in {x!r}: it is symbolic, or being traced.")
+        raise NoValues(f"convert_to_numpy needs values, and there are none in {x!r}: it is symbolic, or being traced.")
     if isinstance(x, Variable):
         x = x.value
     elif is_sparse(x):

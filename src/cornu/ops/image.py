@@ -141,7 +141,7 @@ def scale_and_translate(images, output_shape, scale, translation, spatial_dims, 
 
     Args:
         images: a tensor of any number of axes.
-        output_shape: the shape of the result.
+        output_shape: the shape of the result; None for a size that stays.
         scale, translation: a number for each of the spatial axes.
         spatial_dims: those axes.
         method: "linear", "bilinear", "trilinear", "cubic", "bicubic", "tricubic", "lanczos3" or "lanczos5".
@@ -149,8 +149,9 @@ def scale_and_translate(images, output_shape, scale, translation, spatial_dims, 
     """
     check.one_of("method", method, ("linear", "bilinear", "trilinear", "cubic", "bicubic", "tricubic", "lanczos3",
                                     "lanczos5"), "scale_and_translate")
-    return jax.image.scale_and_translate(inexact(images), integers(output_shape), integers(spatial_dims),
-                                         inexact(scale), inexact(translation), method, antialias)
+    images = inexact(images)
+    shape = tuple(own if size is None else size for size, own in zip(integers(output_shape), images.shape, strict=True))
+    return jax.image.scale_and_translate(images, shape, integers(spatial_dims), inexact(scale), inexact(translation), method, antialias)
 
 
 def _margins(name, what, low, high, target, low_name, high_name, target_name, size, sign):

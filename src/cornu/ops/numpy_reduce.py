@@ -234,7 +234,7 @@ def unique(x, sorted=True, return_index=False, return_inverse=False, return_coun
     """
     x = known("unique", x, "Pass `size`, the number of values to give.") if size is None else tensor(x)
     return jnp.unique(x, return_index, return_inverse, return_counts, axis, sorted=sorted, size=size,
-                      fill_value=fill_value)
+                      fill_value=fill_value, equal_nan=False)
 
 
 @op

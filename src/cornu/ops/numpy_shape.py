@@ -339,15 +339,23 @@ def triu(x, k=0):
     return jnp.triu(tensor(x), k=k)
 
 
+def _two_axes(name, x, axis1, axis2) -> None:
+    if axis1 == axis2 or axis1 % ndim(x) == axis2 % ndim(x):
+        raise ValueError(f"{name}: axis1 and axis2 must be two axes. Received: axis1={axis1}, axis2={axis2} of a tensor "
+                         f"of {ndim(x)} axes")
+
+
 @op
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of the matrices that two axes make, as the last axis of the result."""
+    _two_axes("diagonal", x, axis1, axis2)
     return jnp.diagonal(tensor(x), offset, axis1, axis2)
 
 
 @op
 def trace(x, offset=0, axis1=0, axis2=1):
     """The sum of the diagonal of the matrices that two axes make."""
+    _two_axes("trace", x, axis1, axis2)
     return jnp.trace(tensor(x), offset, axis1, axis2)
 
 
