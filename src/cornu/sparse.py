@@ -6,7 +6,10 @@ dictionary, and nothing else is slower.
 
 While shapes are inferred, a sparse tensor is a stand-in: a BCOO that also holds a dense tensor of
 its shape. The op itself is run on that, and its rule only says whether the result is sparse.
+
+A long file, since the rules of all operations stand in one table and share their parts.
 """
+# long because: the rules of all operations stand in one table and share their parts
 
 import inspect
 import math

@@ -101,6 +101,11 @@ def integers(value) -> Any:
     return tuple(int(v) if hasattr(v, "dtype") else v for v in value)
 
 
+def as_shape(shape):
+    """A shape given as an int, a list or an array, as a tuple; symbolic sizes pass."""
+    return integers((shape,) if isinstance(shape, int) else shape)
+
+
 def _finish(function, name, doc, args):
     function.__name__ = function.__qualname__ = name
     function.__module__ = sys._getframe(2).f_globals["__name__"]
