@@ -579,6 +579,10 @@ ERRORS = [  # how a layer is made, what it is called on, and what the error says
     (of("Pipeline", [3]), IMAGE, "list of layers"),
     (of("RandomFlip"), IMAGE[0, 0], r"takes an image.*\(8, 3\)"),
     (of("RandomFlip"), {"labels": IMAGE}, "needs the key 'images'"),
+    (of("RandomFlip"), None, "takes an image"),
+    (of("RandomFlip"), IMAGE.astype(complex), "real numbers.*complex"),
+    (of("RandomFlip"), np.full((2, 3, 3, 3), "a"), "real numbers.*<U1"),
+    (of("Resizing", 4, 4), IMAGE[:, :0], r"at least one pixel.*\(2, 0, 8, 3\)"),
     (of("RandomFlip"), BOXED, "format is not known.*'center_xywh'"),
     (of("RandomHue", 0.1), IMAGE[..., :1], "3 channels"),
     (of("MixUp"), {"images": IMAGE}, "mix their labels"),
@@ -593,6 +597,16 @@ ERRORS = [  # how a layer is made, what it is called on, and what the error says
     (of("MelSpectrogram", sequence_length=4096), SIGNAL[..., 0], "sequence_length"),
     (of("MelSpectrogram", window="round"), SIGNAL[..., 0], "window"),
 ]
+
+
+@pytest.mark.parametrize("name", ["Equalization", "ContrastLimitedAdaptiveHistogramEqualization", "RandAugment",
+                                  "AugMix"])
+def test_empty_batches(name):
+    assert getattr(cornu.layers, name)()(IMAGE[:0], training=True).shape == (0, 8, 8, 3)
+
+
+def test_images_as_lists():
+    same(cornu.layers.CenterCrop(4, 4)(IMAGE.tolist()), IMAGE[:, :4, :4])
 
 
 @pytest.mark.parametrize("make, data, message", ERRORS, ids=[f"{i}-{m[:20]}" for i, (_, _, m) in enumerate(ERRORS)])

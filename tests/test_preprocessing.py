@@ -73,6 +73,14 @@ BAD = {
                                 "must fit"),
     "data of another width": (lambda: adapted(layers.Normalization(), np.ones((2, 3))).adapt(np.ones((2, 4))),
                               "does not fit"),
+    "features of another width": (lambda: layers.Normalization(mean=[1, 2], variance=[1, 1])(np.ones((1, 2))[..., :1]),
+                                  "must fit"),
+    "features without means": (lambda: adapted(layers.Normalization(), np.ones((2, 3)))(np.ones((2, 1))),
+                               "has means of shape"),
+    "parts of categories": (lambda: layers.CategoryEncoding(3)(np.array([[0.5]])), "whole numbers; the input has 0.5"),
+    "a hash of no number": (lambda: layers.Hashing(3)(np.array([1.0, np.nan])), "finite numbers; the input has nan"),
+    "an endless integer": (lambda: layers.IntegerLookup(vocabulary=[1])([np.inf]), "inf is none"),
+    "sound without samples": (lambda: layers.MelSpectrogram()(np.ones((2, 0))), "takes signals"),
     "a category too many": (lambda: layers.CategoryEncoding(3)(np.array([[3]])), "categories are 0 to 2"),
     "weights that nothing counts": (lambda: layers.CategoryEncoding(3)(np.ones((1, 1)), count_weights=np.ones((1, 1))),
                                     "count"),
@@ -241,3 +249,31 @@ def test_custom_objects_reach_configs():
     for layer in (cornu.layers.Rescaling(2.0), cornu.layers.Discretization([0.0, 1.0])):
         again = type(layer).from_config(layer.get_config(), custom_objects={"Own": dict})
         assert again.get_config() == layer.get_config()
+
+
+NUMERICAL = {"Rescaling": lambda: layers.Rescaling(2.0), "Discretization": lambda: layers.Discretization([0.0, 1.0]),
+             "Normalization": lambda: layers.Normalization(mean=1.0, variance=4.0, axis=None),
+             "CategoryEncoding": lambda: layers.CategoryEncoding(4), "MelSpectrogram": layers.MelSpectrogram}
+
+
+@pytest.mark.parametrize("name", NUMERICAL)
+def test_numbers_come_as_lists_objects_and_empty_batches(name):
+    layer, rows = NUMERICAL[name](), np.array([[1, 2, 3], [3, 0, 1]])
+    wanted = np.asarray(layer(rows.astype("float32")))
+    for kind in (rows, rows.tolist(), rows.astype(object), rows.astype("float64"), rows.astype("uint8")):
+        np.testing.assert_allclose(layer(kind), wanted, rtol=1e-5)
+    for empty in (rows[:0], np.zeros((0, 3), object)):
+        assert layer(empty).shape == (0, *wanted.shape[1:])
+
+
+@pytest.mark.parametrize("name", NUMERICAL)
+@pytest.mark.parametrize("value, message", [
+    ("a", "takes numbers; its input is 'a'.*StringLookup"), ([["a", "b"]], "takes numbers"), (None, "is None|NoneType"),
+    ([[1], [2, 3]], "one length"), (np.ones((2, 3), complex), "takes real numbers.*x.real"), ({"a": 1}, "is a dict")])
+def test_what_is_no_number_is_named(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        NUMERICAL[name]()(value)
+
+
+def test_categories_of_empty_rows():
+    assert np.array_equal(layers.CategoryEncoding(4)(np.zeros((2, 0), int)), np.zeros((2, 4)))

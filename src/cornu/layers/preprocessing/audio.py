@@ -7,8 +7,9 @@ import numpy as np
 
 from cornu import check, config
 from cornu.input_spec import InputSpec
+from cornu.layers.parts import called
 from cornu.layers.preprocessing.data_layer import DataLayer
-from cornu.layers.preprocessing.engine import ENGINE
+from cornu.layers.preprocessing.host import numbers_of
 from cornu.ops import math as ops
 from cornu.variable import room_for
 
@@ -91,8 +92,8 @@ class STFTSpectrogram(DataLayer):
             more = max(0, (-(-samples // step) - 1) * step + self.frame_length - samples)
             signal = jnp.pad(signal, ((0, 0), (0, 0), (more // 2, more - more // 2)))
         elif samples < self.frame_length:
-            raise ValueError(f"STFTSpectrogram layer {self.name!r}: a signal of {samples} samples is shorter than "
-                             f"frame_length={self.frame_length}. Pass a shorter one, or padding='same'.")
+            raise ValueError(f"{called(self)}: a signal of {samples} samples is shorter than "
+                             f"frame_length={self.frame_length}. Pass a longer one, a smaller frame_length, or padding='same'.")
         frames = ops.extract_sequences(signal, self.frame_length, step)
         real, imag = (frames @ getattr(self, kernel)[:, 0] if hasattr(self, kernel) else None
                       for kernel in ("real_kernel", "imag_kernel"))
@@ -143,8 +144,6 @@ class MelSpectrogram(DataLayer):
     (2, 20, 11)
     """
 
-    backend = ENGINE
-
     def __init__(self, fft_length=2048, sequence_stride=512, sequence_length=None, window="hann", sampling_rate=16000,
                  num_mel_bins=128, min_freq=20.0, max_freq=None, power_to_db=True, top_db=80.0, mag_exp=2.0,
                  min_power=1e-10, ref_power=1.0, **kwargs):
@@ -167,8 +166,9 @@ class MelSpectrogram(DataLayer):
         self.built = True
 
     def call(self, inputs):
-        if inputs.ndim == 0:
-            raise ValueError(f"MelSpectrogram layer {self.name!r} takes signals (batch, samples). Received a number.")
+        inputs = numbers_of(inputs, self)
+        if inputs.ndim == 0 or inputs.shape[-1] == 0:
+            raise ValueError(f"{called(self)} takes signals (batch, samples). Received shape: {inputs.shape}")
         wide = inputs.astype(jnp.promote_types(inputs.dtype, "float32"))
         real, imag = ops.stft(wide, self.sequence_length, self.sequence_stride, self.fft_length, self.window)
         magnitudes = jnp.sqrt(jnp.square(real) + jnp.square(imag))
@@ -179,7 +179,8 @@ class MelSpectrogram(DataLayer):
 
     def _decibels(self, powers):
         found = 10 * (jnp.log10(jnp.maximum(powers, self.min_power)) - math.log10(max(self.min_power, self.ref_power)))
-        return found if self.top_db is None else jnp.maximum(found, jnp.max(found) - self.top_db)
+        return found if self.top_db is None else jnp.maximum(
+            found, jnp.max(found, initial=-jnp.inf) - self.top_db)
 
     @staticmethod
     def linear_to_mel_weight_matrix(num_mel_bins=20, num_spectrogram_bins=129, sampling_rate=8000,

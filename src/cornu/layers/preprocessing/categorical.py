@@ -1,5 +1,7 @@
 """Categories: encodings of indices, and hashes of numbers and strings."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,9 @@ from cornu import check, dtypes, ops
 from cornu import sparse as sparse_tensors
 from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
-from cornu.layers.preprocessing.engine import ENGINE
 from cornu.layers.preprocessing.fingerprints import crossed, farm_fingerprints, sip_fingerprints
-from cornu.layers.preprocessing.host import (HostLayer, check_mode, check_sparse, encode, encoded_shape, is_text,
-                                             strings_of)
+from cornu.layers.preprocessing.host import (HostLayer, check_mode, check_sparse, encode, encoded_shape,
+                                             host_array, is_text, numbers_of, strings_of)
 
 
 class CategoryEncoding(DataLayer):
@@ -32,7 +33,6 @@ class CategoryEncoding(DataLayer):
            [1., 0., 0., 0.]], dtype=float32)
     """
 
-    backend = ENGINE
     goes_before = True
 
     def __init__(self, num_tokens=None, output_mode="multi_hot", sparse=False, **kwargs):
@@ -49,7 +49,7 @@ class CategoryEncoding(DataLayer):
         if count_weights is not None and self.output_mode != "count":
             raise ValueError(f"{called(self)}: count_weights are used with output_mode='count' only; it is "
                              f"{self.output_mode!r}.")
-        inputs = jnp.asarray(inputs)
+        inputs = numbers_of(inputs, self)
         if not isinstance(inputs, jax.core.Tracer):
             self.check_tokens(inputs)
         return encode_traced(inputs.astype("int32"), self.output_mode, self.num_tokens, self.compute_dtype,
@@ -57,7 +57,10 @@ class CategoryEncoding(DataLayer):
 
     def check_tokens(self, tokens) -> None:
         """Raise ValueError for integers that are no categories."""
-        tokens = np.asarray(tokens)
+        tokens = host_array(tokens, self)
+        if tokens.dtype.kind == "f" and not (tokens == np.floor(tokens)).all():
+            wrong = tokens[~(tokens == np.floor(tokens))].reshape(-1)[0]
+            raise ValueError(f"{called(self)}: categories are whole numbers; the input has {wrong}.")
         low, high = (tokens.min(), tokens.max()) if tokens.size else (0, 0)
         if not (low >= 0 and high < self.num_tokens):
             raise ValueError(f"{called(self)}: the categories are 0 to {self.num_tokens - 1}; the input has values "
@@ -72,7 +75,8 @@ def encode_traced(ids, mode: str, depth: int, dtype: str, weights=None, sparse: 
         return ops.reshape(_encode_sparse(ids, mode, depth, dtype, weights), shape)
     if mode == "one_hot":
         return jax.nn.one_hot(ids, depth, dtype=dtype).reshape(shape)
-    ids = ids.reshape(-1, ids.shape[-1] if ids.ndim else 1)
+    last = ids.shape[-1] if ids.ndim else 1
+    ids = ids.reshape(-1 if last else math.prod(ids.shape[:-1]), last)
     ids = jnp.where(ids < 0, depth, ids)
     rows = jnp.arange(ids.shape[0])[:, None]
     table = jnp.zeros((ids.shape[0], depth), dtype).at[rows, ids]
@@ -162,6 +166,9 @@ def hashed(values: np.ndarray, bins: int, owner, salt=None) -> np.ndarray:
     """A number below `bins` for each string or number."""
     if is_text(values):
         texts = [s.encode("utf-8", "surrogatepass") for s in strings_of(values, owner)]
+    elif values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{called(owner)} takes finite numbers; the input has "
+                         f"{values[~np.isfinite(values)].reshape(-1)[0]}.")
     elif values.dtype.kind in "iuf":
         texts = [b"%d" % v for v in values.astype("int64").ravel().tolist()]
     else:

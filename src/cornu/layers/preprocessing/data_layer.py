@@ -2,6 +2,7 @@
 
 from cornu.data import tensorflow_graphs
 from cornu.layers.layer import Layer
+from cornu.layers.preprocessing.engine import ENGINE
 
 
 class DataLayer(Layer):
@@ -15,6 +16,7 @@ class DataLayer(Layer):
     Array([0.5, 0.5], dtype=float32)
     """
 
+    backend = ENGINE  # all operations, under the name that layers derived from Keras's use
     autograph_info__ = {}  # TensorFlow reads this name: what has it is called as it is, not rewritten
 
     def __call__(self, *args, **kwargs):

@@ -180,7 +180,8 @@ def _histograms(places, bins):
 
 def _look_up(table, places):
     """For each pixel the entry (batch, bins, channels) of its own image and channel."""
-    flat = places.reshape(places.shape[0], -1, places.shape[-1])
+    count, height, width, channels = places.shape
+    flat = places.reshape(count, height * width, channels)
     return jnp.take_along_axis(table, flat, 1).reshape(places.shape)
 
 
@@ -217,8 +218,10 @@ class ContrastLimitedAdaptiveHistogramEqualization(BaseImagePreprocessingLayer):
         whole = jnp.pad(place, ((0, 0), (0, more_down), (0, more_across), (0, 0)), mode="symmetric")
         rows, columns = self.tile_grid_size
         tiles = whole.reshape(count, rows, down, columns, across, channels).swapaxes(2, 3)
-        tables = self._tables(_histograms(tiles.reshape(-1, down, across, channels), 256), down * across)
-        tables = tables.reshape(count, rows * columns, 256, channels).swapaxes(1, 2).reshape(count, -1, channels)
+        tiles = tiles.reshape(count * rows * columns, down, across, channels)
+        tables = self._tables(_histograms(tiles, 256), down * across)
+        tables = tables.reshape(count, rows * columns, 256, channels).swapaxes(1, 2)
+        tables = tables.reshape(count, 256 * rows * columns, channels)
         equal = self._between(tables, place, (down, across))
         return rescale(equal, _BYTES, self.value_range)
 

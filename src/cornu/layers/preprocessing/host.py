@@ -4,9 +4,10 @@ import contextlib
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, sparse, tree
+from cornu import check, dtypes, sparse, tree
 from cornu.data import SparseRows, aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
@@ -88,7 +89,32 @@ def host_array(value, owner) -> np.ndarray:
                          "length.") from None
     if array.dtype.kind in "USTO":
         return array.astype(object)
-    return array
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def numbers_of(value, owner):
+    """Numbers of any kind (an array, lists, or one) as an array of JAX, or a sparse tensor as it is.
+
+    ValueError for strings, complex numbers and what is no array at all.
+    """
+    if not isinstance(value, jax.Array) and not tree.is_sparse(value):
+        value = host_array(value, owner)
+        if is_text(value) and value.size:
+            first = value.ravel().tolist()[0]
+            hint = " For strings there are StringLookup, Hashing and TextVectorization."
+            raise ValueError(f"{called(owner)} takes numbers; its input is {_sketch(first)}."
+                             + hint * isinstance(first, (str, bytes)))
+        value = dtypes.to_jax(value.astype("float32") if is_text(value) else value)
+    if jnp.issubdtype(value.dtype, jnp.complexfloating):
+        raise ValueError(f"{called(owner)} takes real numbers; its input has dtype {value.dtype}. Pass x.real, or both "
+                         "parts: np.stack([x.real, x.imag], axis=-1).")
+    return value
+
+
+def _sketch(value) -> str:
+    """A value in a few words: whole only where it is short."""
+    return repr(value) if value is None or isinstance(value, (str, bytes)) and len(value) < 60 \
+        else f"a {type(value).__name__}"
 
 
 def is_text(array) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from cornu import check, config, dtypes, random, registry
 from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
-from cornu.layers.preprocessing.engine import ENGINE
+from cornu.layers.preprocessing.host import numbers_of
 from cornu.ops import boxes as boxes_module
 from cornu.variable import functional
 
@@ -58,7 +58,6 @@ class BaseImagePreprocessingLayer(DataLayer):
     0.5
     """
 
-    backend = ENGINE
     _factor = None  # (low, high, start) for `interval`
     _always = False  # whether images change outside training too
     _keeps_integers = False  # whether integer images keep their dtype; otherwise they get the compute dtype
@@ -85,9 +84,14 @@ class BaseImagePreprocessingLayer(DataLayer):
 
     def _cast(self, value):
         """Images get the compute dtype; labels, boxes and masks keep theirs, which 16 bits would blur."""
+        def cast(images):
+            foreign = type(images).__module__.partition(".")[0] in ("tensorflow", "torch")
+            images = numbers_of(images, self) if foreign or isinstance(images, (list, tuple)) else images
+            return super(BaseImagePreprocessingLayer, self)._cast(images)
+
         if not isinstance(value, dict):
-            return super()._cast(value)
-        return {k: super(BaseImagePreprocessingLayer, self)._cast(v) if k == "images" else
+            return cast(value)
+        return {k: cast(v) if k == "images" else
                 jax.tree.map(jnp.asarray, v) for k, v in value.items()}
 
     def call(self, data, training=True):
@@ -98,11 +102,14 @@ class BaseImagePreprocessingLayer(DataLayer):
 
     def _check_data(self, data):
         images = data.get("images") if isinstance(data, dict) else data
-        if images is None:
+        if images is None and data is not None:
             raise ValueError(f"{called(self)}: a dict of data needs the key 'images'. Received: {sorted(data)}")
         if getattr(images, "ndim", 0) not in (3, 4):
             raise ValueError(f"{called(self)} takes an image (height, width, channels) or a batch of them (4 axes), or "
                              f"a dict with 'images'. Received shape: {getattr(images, 'shape', None)}")
+        if not isinstance(images, jax.Array) or 0 in images.shape[-3:] or images.dtype.kind == "c":
+            raise ValueError(f"{called(self)} takes images of real numbers, with at least one pixel and channel. "
+                             f"Received: shape {images.shape}, dtype {images.dtype}")
         if isinstance(data, dict) and data.get("bounding_boxes") is not None and self._moves:
             if self.bounding_box_format is None:
                 raise ValueError(f"{called(self)}: the data have bounding boxes, but their format is not known. Pass "

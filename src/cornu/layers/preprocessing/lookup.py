@@ -481,7 +481,7 @@ class IntegerLookup(Lookup):
             except ValueError as error:
                 wrong = str(error)
         elif values.dtype.kind == "f":
-            bad = values[~(values == np.floor(values))]
+            bad = values[~(np.isfinite(values) & (values == np.floor(values)))]
             wrong = f"{bad.reshape(-1)[0]} is none" if bad.size else None
         elif values.dtype.kind not in "iub":
             wrong = f"the dtype is {values.dtype}"

@@ -276,6 +276,8 @@ class AugMix(_Choosing):
                                        "random_sharpness"))
 
     def _draw(self, seed, shape):
+        if isinstance(shape[0], int) and not shape[0]:
+            return None  # there is no image to change
         count, chains, steps = shape[0], self.num_chains, (self.num_chains, self.chain_depth)
         parts = random.gamma((count, chains), self.alpha, seed=seed)
         depths = random.randint((chains, 1), 1, self.chain_depth + 1, seed=seed)

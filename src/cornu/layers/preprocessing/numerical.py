@@ -11,8 +11,7 @@ from cornu import check, config, frames, registry
 from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.categorical import encode_traced
-from cornu.layers.preprocessing.engine import ENGINE
-from cornu.layers.preprocessing.host import Adaptable, check_mode, check_sparse, host_array, is_text
+from cornu.layers.preprocessing.host import Adaptable, check_mode, check_sparse, host_array, is_text, numbers_of
 
 
 class Rescaling(DataLayer):
@@ -28,7 +27,6 @@ class Rescaling(DataLayer):
     Array([[-1. , -0.5,  0.5]], dtype=float32)
     """
 
-    backend = ENGINE
     goes_before = True  # may be computed in front of a compiled step, for layers on the host
 
     def __init__(self, scale, offset=0.0, **kwargs):
@@ -44,7 +42,7 @@ class Rescaling(DataLayer):
             return super().from_config(config)
 
     def call(self, inputs):
-        inputs = inputs.astype(self.compute_dtype)
+        inputs = numbers_of(inputs, self).astype(self.compute_dtype)
         return inputs * self._along(self.scale, inputs) + self._along(self.offset, inputs)
 
     def _along(self, values, inputs):
@@ -82,7 +80,6 @@ class Normalization(Adaptable, DataLayer):
     Array([0.], dtype=float32)
     """
 
-    backend = ENGINE
     goes_before = _reads_wide = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
@@ -106,6 +103,10 @@ class Normalization(Adaptable, DataLayer):
     def _config_value(self, name):
         value = getattr(self, f"input_{name}" if name in ("mean", "variance") else name)
         return np.asarray(value, "float64").tolist() if name in ("mean", "variance") and value is not None else value
+
+    def _cast(self, value):
+        plain = isinstance(value, (list, tuple, dict, str, int, float)) and not isinstance(value, bool)
+        return super()._cast(numbers_of(value, self) if plain else value)
 
     def build(self, input_shape):
         rank = len(input_shape)
@@ -146,11 +147,20 @@ class Normalization(Adaptable, DataLayer):
         if not isinstance(inputs, jax.core.Tracer):
             self._warn_unless_adapted()
         dtype = jnp.promote_types(self.compute_dtype, "float32")  # large numbers are no infinities on the way
-        inputs = jnp.asarray(inputs, dtype)
+        inputs = numbers_of(inputs, self).astype(dtype)
+        self._check_sizes(inputs.shape)
         mean, scale = (jnp.asarray(v, dtype) for v in (self.mean, jnp.sqrt(self.variance)))
         scale = jnp.maximum(scale, config.epsilon())
         result = inputs * scale + mean if self.invert else (inputs - mean) / scale
         return result.astype(self.compute_dtype)
+
+    def _check_sizes(self, shape) -> None:
+        """Raise ValueError where features have no mean of their own; axes in front may be missing or too many."""
+        kept = self._broadcast[::-1]
+        given = (*shape[::-1], *[1] * len(kept))
+        if any(k != 1 and isinstance(d, int) and d != k for d, k in zip(given, kept)):
+            raise ValueError(f"{called(self)} has means of shape {self._broadcast}; its input has shape "
+                             f"{tuple(shape)}. Their sizes must be equal along axis={self.axis}.")
 
     # adapt -----------------------------------------------------------------------------------------------------------
 
@@ -233,7 +243,6 @@ class Discretization(Adaptable, DataLayer):
     Array([0, 1, 2], dtype=int32)
     """
 
-    backend = ENGINE
     goes_before = True
     _not_in_config = frozenset(("trainable",))  # Keras's constructor does not take it
 
@@ -278,8 +287,8 @@ class Discretization(Adaptable, DataLayer):
     def call(self, inputs):
         if self.bin_boundaries is None:
             raise ValueError(f"{called(self)} has no bins yet. Call adapt(data) first, or pass bin_boundaries.")
-        bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), jnp.asarray(inputs, "float32"),
-                                side="right")
+        values = numbers_of(inputs, self).astype("float32")
+        bins = jnp.searchsorted(jnp.asarray(self.bin_boundaries, "float32"), values, side="right")
         return bins.astype("int32") if self.output_mode == "int" else encode_traced(
             bins, self.output_mode, len(self.bin_boundaries) + 1, self.compute_dtype, sparse=self.sparse)
 
