@@ -92,8 +92,8 @@ class STFTSpectrogram(DataLayer):
             more = max(0, (-(-samples // step) - 1) * step + self.frame_length - samples)
             signal = jnp.pad(signal, ((0, 0), (0, 0), (more // 2, more - more // 2)))
         elif samples < self.frame_length:
-            raise ValueError(f"{called(self)}: a signal of {samples} samples is shorter than "
-                             f"frame_length={self.frame_length}. Pass a longer one, a smaller frame_length, or padding='same'.")
+            raise ValueError(f"{called(self)}: a signal of {samples} samples is shorter than frame_length="
+                             f"{self.frame_length}. Pass a longer one, a smaller frame_length, or padding='same'.")
         frames = ops.extract_sequences(signal, self.frame_length, step)
         real, imag = (frames @ getattr(self, kernel)[:, 0] if hasattr(self, kernel) else None
                       for kernel in ("real_kernel", "imag_kernel"))
