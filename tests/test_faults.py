@@ -5,6 +5,8 @@ before it; then the rest of the data is trained on, which must end in the undist
 """
 
 import contextlib
+import ctypes
+import functools
 import itertools
 import resource
 import signal
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 import cornu
-from cornu import layers
+from cornu import layers, ownership
 from cornu.training import memory
 from cornu.training.step import Step
 
@@ -260,7 +262,7 @@ def test_models(kept, place, use, act, when):
             for found in [step, *(step if isinstance(step, tuple) else ())]:
                 if isinstance(found, Step):  # what an earlier test has compiled for that size
                     drop = [k for k in found._executables if str(SIZE - 1) in str(k)]
-                    [d.pop(k, None) for d in (found._executables, found._proven) for k in drop]
+                    [d.pop(k, None) for d in (found._executables, found.proven) for k in drop]
     check(lambda: USES[use](model, stream(0, smaller, use != "predict")), RuntimeError if act is fail else KeyboardInterrupt,
           AHEAD if use == "fit" else 0, reference)
 
@@ -297,20 +299,21 @@ class Failing:
 def test_out_of_memory(kept, when, use, monkeypatch):
     reference = whole(kept)
     model = reference.reset()
-    step, real = model._step({"fit": "train", "evaluate": "test"}.get(use, use)), Step._compiled
+    step, real = model._step({"fit": "train", "evaluate": "test"}.get(use, use)), Step.compiled
 
     def failing(self, *args):
         if when == "compiling":
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while autotuning.")
-        return Failing(real(self, *args), "after" in when)
+        executable, counts = real(self, *args)
+        return Failing(executable, "after" in when), counts
 
     def bad(x, y):
         if when == "later run":
-            patched = {k: Failing(v, False) for k, v in step._proven.items()}
-            monkeypatch.setattr(step, "_proven", patched)
+            patched = {k: (Failing(call, False), *rest) for k, (call, *rest) in step.proven.items()}
+            monkeypatch.setattr(step, "proven", patched)
         else:
-            monkeypatch.setattr(step, "_proven", {})
-            monkeypatch.setattr(Step, "_compiled", failing)
+            monkeypatch.setattr(step, "proven", {})
+            monkeypatch.setattr(Step, "compiled", failing)
         return x, y
 
     with monkeypatch.context() as monkeypatch:
@@ -396,16 +399,25 @@ def test_a_full_disk(kept, kind, tmp_path):
 # Ctrl-C in places of its own -------------------------------------------------------------------------------------------------
 
 
-class Interrupting:
-    """An executable during whose run Ctrl-C is pressed."""
+def pressed_while_it_runs(patch, step):
+    """Let Ctrl-C be pressed during every further call of a step: Python hears of it when the results have landed."""
+    press = functools.partial(getattr(ctypes.CDLL(None), "raise"), signal.SIGINT)  # in C, like the call itself
 
-    def __init__(self, real):
-        self.real = real
+    def run(self, function):
+        with self._over:
+            self.landed.extend(itertools.chain(itertools.starmap(function, iter(self._waiting.pop, ownership._END)), iter(press, 0)))
 
-    def __call__(self, *args):
-        found = self.real(*args)
-        interrupt()
-        return found
+    def interrupted(function):
+        def call(*args):
+            found = function(*args)
+            interrupt()
+            return found
+
+        return call
+
+    patch.setattr(ownership.Flight, "run", run)
+    if step.kind != "train":
+        patch.setattr(step, "proven", {k: (interrupted(call), *rest) for k, (call, *rest) in step.proven.items()})
 
 
 @pytest.mark.parametrize("use", USES)
@@ -415,7 +427,7 @@ def test_ctrl_c_while_a_step_runs(kept, use, monkeypatch):
     step = model._step({"fit": "train", "evaluate": "test"}.get(use, use))
 
     def bad(x, y):
-        monkeypatch.setattr(step, "_proven", {k: Interrupting(v) for k, v in step._proven.items()})
+        pressed_while_it_runs(monkeypatch, step)
         return x, y
 
     with monkeypatch.context() as monkeypatch, pytest.raises(KeyboardInterrupt):
@@ -431,7 +443,7 @@ def test_ctrl_c_while_a_single_step_runs(kept, single, monkeypatch):
     model = reference.reset()
     step = model._step(single.partition("_")[0])
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(step, "_proven", {k: Interrupting(v) for k, v in step._proven.items()})
+        pressed_while_it_runs(patch, step)
         getattr(model, single)(*BATCHES[0][:1 + (single != "predict_on_batch")])
     check(fail, RuntimeError, int(single == "train_on_batch"), reference)
 

@@ -86,6 +86,10 @@ def autocast(dtype: str | None):
         _context.reset(token)
 
 
+# What trains, by object, where a step keeps what an earlier `compile` saw; see `training/freezing.py`.
+trains: contextvars.ContextVar = contextvars.ContextVar("cornu_trains", default=None)
+
+
 def name_path() -> tuple:
     """The names of the scopes around, outermost first."""
     return _name_path.get()

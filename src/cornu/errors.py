@@ -111,8 +111,20 @@ def explained(error, what: str):
     return ValueError(f"{what}: {hint}").with_traceback(error.__traceback__)
 
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED", "Out of memory", "out of memory"
+
+
+def out_of_memory(error, what: str):
+    """A MemoryError in the place of one that says that the device has no memory; any other error as it is."""
+    if isinstance(error, MemoryError) or not any(text in str(error) for text in OUT_OF_MEMORY):
+        return error
+    first = str(error).splitlines()[0]
+    return MemoryError(f"{what} does not fit into memory. Nothing is changed. XLA says: {first:.200}").with_traceback(error.__traceback__)
+
+
 def in_layer(error, layer, args):
     """The error with its note, and without the library's own frames."""
+    error = out_of_memory(error, f"A call of layer {getattr(layer, 'name', '?')!r}")
     return user_frames(note_layer(error, layer, args))
 
 

@@ -8,13 +8,12 @@ import weakref
 
 import numpy as np
 
-from cornu import context, registry, tree
-from cornu.interrupts import interrupts
+from cornu import context, ownership, registry, tree
 from cornu.random import SeedGenerator
-from cornu.variable import Variable, structure
+from cornu.variable import Variable, in_scope, structure
 
 _NOT_PARTS = frozenset(("_inbound_nodes", "_told", "_losses", "_build_shapes", "_loss_tracker", "_compile_told",
-                        "_steps", "_kept_parts", "_made_now", "_lost", "_set_apart"))
+                        "_steps", "_kept_parts", "_made_now", "_lost", "_set_apart", "_saw_trains", "_keeps_trains"))
 
 
 class MadeInCall(RuntimeError, ValueError):
@@ -227,12 +226,14 @@ class Holder:
     @property
     def trainable(self) -> bool:
         """Whether the weights are trained; setting it also sets it in every sublayer."""
-        return self._trainable
+        told = context.trains.get()
+        return self._trainable if told is None else told.get(self, self._trainable)
 
     @trainable.setter
     def trainable(self, value) -> None:
         self._trainable = self._thawed = bool(value)
         structure["version"] += 1
+        self.__dict__.pop("_keeps_trains", {}).clear()
         for part in self._parts():
             if isinstance(part, Variable) and part.made_trainable:
                 part.trainable = value
@@ -268,9 +269,11 @@ class Holder:
             if variable.shape != array.shape:
                 raise ValueError(f"Weight {variable.path!r} has shape {variable.shape}; the array given for it has "
                                  f"shape {array.shape}. No weight was changed.")
-        with interrupts.waiting():
+        if in_scope():
             for variable, array in zip(own, arrays):
                 variable.assign(array)
+        else:
+            ownership.write(own, [variable.stored(array) for variable, array in zip(own, arrays)])
 
     def save_own_variables(self, store: dict) -> None:
         """Put this layer's own weights into `store`, under "0", "1" ..."""

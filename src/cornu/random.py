@@ -5,14 +5,92 @@ The same seed gives the same numbers as Keras on JAX, bit for bit.
 
 import math
 import random as python_random
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import dtypes, lowering, names
+from cornu import dtypes, lowering, names, tree
 from cornu.registry import Configurable
-from cornu.variable import Variable
+from cornu.variable import Variable, get_opaque_trace_state, in_scope
+
+_drawing = threading.Lock()
+changes = [0]  # counts draws, and whatever else changes a SeedGenerator's state
+_AT_TOP = get_opaque_trace_state(convention="nnx")
+
+
+@tree.register_leaf
+class SeedState(Variable):
+    """The state of a SeedGenerator: a seed and a count of draws, which are kept on the host.
+
+    Draws are counted there, under a lock for some nanoseconds, so that threads never draw the same numbers; a compiled step is
+    given its seeds as data, nothing of them is donated.
+    """
+
+    of_seed = True
+    shape, ndim, size = (2,), 1, 2
+    _held: tuple = ()
+
+    @property
+    def _value(self):
+        pair, array = self._held
+        if array is None:
+            pair = self.pair()
+            with jax.ensure_compile_time_eval():  # it may be read inside a trace
+                self._held = pair, (array := jax.device_put(np.array(pair, "uint32")))
+        return array
+
+    @_value.setter
+    def _value(self, value):
+        self._held = None, value
+        changes[0] += 1
+
+    def hold_row(self, states, row: int) -> None:
+        """Take the value from a row of what a step returned, which need not be there yet."""
+        self._held = (states, row), None
+        changes[0] += 1
+
+    def is_row(self, states, row: int) -> bool:
+        """Whether that is the value."""
+        pair = self._held[0]
+        return pair is not None and pair[0] is states and pair[1] == row
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__)
+
+    def __deepcopy__(self, memo):
+        copy = memo[id(self)] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, _held=(self.pair(), None))
+        return copy
+
+    def pair(self) -> tuple:
+        """The seed and the count."""
+        pair, array = held = self._held
+        if pair is None or not isinstance(pair[0], int):
+            pair = tuple(np.asarray(array if pair is None else pair[0])[() if pair is None else pair[1]].tolist())
+            if self._held is held:
+                self._held = pair, array
+        return pair
+
+    def take(self, count: int) -> tuple:
+        """The state for so many draws, which nobody else is given."""
+        with _drawing:
+            seed, number = pair = self.pair()
+            self._held = (seed, (number + count) % 2**32), None
+            changes[0] += 1
+        return pair
+
+    def give_back(self, pair: tuple, count: int) -> None:
+        """Undo `take`, if nothing was drawn since."""
+        with _drawing:
+            if self.pair() == (pair[0], (pair[1] + count) % 2**32):
+                self._held = pair, None
+                changes[0] += 1
+
+
+# As for Variable: JAX's functions see the array.
+jax.tree_util.register_pytree_node(SeedState, lambda v: ((v.value,), None), lambda _, children: children[0])
 
 
 class SeedGenerator(Configurable):
@@ -37,14 +115,15 @@ class SeedGenerator(Configurable):
         if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
             raise ValueError(f"A seed is an integer >= 0 or None. Received: seed={seed!r}")
         self.seed, self.name = int(seed), name or names.auto_name("seed_generator")
-        self.state = Variable(np.array([seed % 2**32, 0], "uint32"), dtype="uint32", trainable=False, name="seed_generator_state")
+        self.state = SeedState(np.array([seed % 2**32, 0], "uint32"), dtype="uint32", trainable=False, name="seed_generator_state")
         self.state.path = f"{self.name}/seed_generator_state"
-        self.state.of_seed = True
 
     def next(self, ordered: bool = True):
         """The key of this draw, a uint32 array of shape (2,); the state is counted on."""
+        if not in_scope() and get_opaque_trace_state(convention="nnx") == _AT_TOP:
+            return jax.device_put(np.array(self.state.take(1), "uint32"))
         key = self.state.raw
-        self.state.assign(key + np.array([0, 1], "uint32"))
+        self.state.assign(key + jax.lax.iota("uint32", 2))  # no constant: a step's draws are counted by what is added
         return key
 
     def get_config(self) -> dict:  # Keras writes no name

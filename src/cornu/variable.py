@@ -44,6 +44,7 @@ def room_for(owner: str, *sizes) -> None:
 # Counts what may change which variables a model has or trains: what is found by walking may be kept while it stands.
 # "settings" counts other changes of layers that are built, such as another rate or activation.
 structure = {"version": 0, "settings": 0}
+assigned = [0]  # counts what is assigned to variables, by whomever but a compiled step
 
 
 class NotLent(RuntimeError):
@@ -257,7 +258,7 @@ class Variable:
     """
 
     resolve_initializer: Callable | None = None  # set by initializers.py, a higher floor
-    of_seed = False  # whether it is the state of a SeedGenerator, which steps find wherever it is kept
+    of_seed = False  # whether it is the state of a SeedGenerator, which steps find wherever it is kept: see random.py
 
     @errors.filtered
     def __init__(self, initializer, shape=None, dtype=None, trainable: bool = True, autocast: bool = True,
@@ -346,7 +347,8 @@ class Variable:
 
     @property
     def trainable(self) -> bool:
-        return self._trainable
+        told = context.trains.get()
+        return self._trainable if told is None else told.get(self, self._trainable)
 
     @trainable.setter
     def trainable(self, value) -> None:
@@ -392,6 +394,11 @@ class Variable:
             kept = own_array(kept, kept.dtype, copy=True)  # it may be another variable's, or its owner's for later
         return self._write(kept)
 
+    def stored(self, value):
+        """The value as it is stored outside of scopes, for `ownership.write`."""
+        value = self._kept(getattr(value, "raw", value))
+        return value if self._layout is None else _place(value, self._layout, may_alias=False)
+
     def _kept(self, value):
         """The value in the form in which it is stored."""
         return own_array(value, self._value.dtype)
@@ -409,7 +416,8 @@ class Variable:
                 "it.\nPass the function through `functional(fn, variables)` and return the new values, or use "
                 "`layer.stateless_call`.")
         else:
-            self._value = value if self._layout is None else _place(value, self._layout)
+            assigned[0] += 1
+            self._value = value if self._layout is None else _place(value, self._layout, may_alias=False)
         return value
 
     def assign_add(self, value):
@@ -453,6 +461,11 @@ class Variable:
         return self.value.__index__()
 
     def __getattr__(self, name):  # the methods and properties of an array: sum, mean, astype, T, at ...
+        if name == "_value" and (state := self.__dict__.get("_flies_with")) is not None:
+            try:
+                return state.value_of(self)  # a step has taken it along: see ownership.py
+            except AttributeError as error:  # which Python would take for a sign to ask here for whatever was read
+                raise RuntimeError(f"Variable {self.path!r} could not be read: {error}") from error
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.value, name)
@@ -460,8 +473,12 @@ class Variable:
     def __deepcopy__(self, memo):
         copy = object.__new__(type(self))
         memo[id(self)] = copy
-        copy.__dict__.update(self.__dict__, _value=jnp.array(self._value, copy=True))
+        copy.__dict__.update(self.__getstate__(), _value=jnp.array(self._value, copy=True))
         return copy
+
+    def __getstate__(self) -> dict:
+        value = self._value
+        return {**{k: v for k, v in self.__dict__.items() if k != "_flies_with"}, "_value": value}
 
     def _named(self) -> str:
         return f"Variable path={self.path}, shape={self.shape}, dtype={self.dtype}"
@@ -554,5 +571,5 @@ def _default_dtype(value) -> str:
     return dtypes.config.floatx() if found.kind == "f" else {"i": "int32", "b": "bool"}.get(found.kind, found.name)
 
 
-def _place(value, layout):
-    return jax.device_put(value, getattr(layout, "backend_layout", layout))
+def _place(value, layout, may_alias=None):
+    return jax.device_put(value, getattr(layout, "backend_layout", layout), may_alias=may_alias)

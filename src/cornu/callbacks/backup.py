@@ -6,12 +6,11 @@ import threading
 
 import jax.numpy as jnp
 
-from cornu import check, frames
+from cornu import check, frames, ownership
 from cornu.callbacks.callback import Callback
 from cornu.callbacks.run_settings import decisive_difference, other_differences, settings_of, without_numbers
 from cornu.callbacks.state_file import read_state, write_state
 from cornu.data import random_states, set_random_states
-from cornu.interrupts import interrupts
 from cornu.variable import own_array
 
 _FILE = "training_state.cornu"
@@ -106,9 +105,8 @@ class BackupAndRestore(Callback):
                 source.set_state(saved, state["step"] if source is sources[0] else 0)
         set_random_states(state["random"])
         self._before = None
-        with interrupts.waiting():
-            for variable, value in zip(self._variables(), state["values"]):
-                variable._write(own_array(value, variable._value.dtype))  # as it was stored: a Tally has a hidden rest
+        variables = self._variables()  # their values as they were stored: a Tally has a hidden rest
+        ownership.write(variables, [own_array(a, v._value.dtype) for v, a in zip(variables, state["values"])])
         for callback, saved in self._paired(state["callbacks"]):
             callback.set_state(saved)
         self._began, self._settings = state["began"], state["settings"]

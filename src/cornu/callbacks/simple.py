@@ -6,9 +6,8 @@ import os
 
 import numpy as np
 
-from cornu import check, frames
+from cornu import check, frames, ownership
 from cornu.callbacks.callback import Callback, rate_of, rated_optimizers
-from cornu.interrupts import interrupts
 
 
 class LambdaCallback(Callback):
@@ -212,12 +211,11 @@ class SwapEMAWeights(Callback):
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         if not getattr(optimizer, "use_ema", False):
             raise ValueError("SwapEMAWeights needs an optimizer with use_ema=True.")
-        with interrupts.waiting():
-            for variable, average in zip(optimizer._trainable_variables, optimizer._averages):
-                weight = np.array(variable.value)
-                variable.assign(average.value)
-                average.assign(weight)
-            self._swapped = not self._swapped
+        pairs = [(v, a) for v, a in zip(optimizer._trainable_variables, optimizer._averages) if a is not None]
+        weights, averages = map(list, zip(*pairs)) if pairs else ([], [])
+        turned = ownership.read([*averages, *weights])
+        self._swapped = not self._swapped
+        ownership.write([*weights, *averages], turned)
 
     def get_state(self):
         return {"_swapped": self._swapped}

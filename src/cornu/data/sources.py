@@ -16,7 +16,6 @@ from cornu.data.arrays import as_array, class_weights_for, from_numbers, is_text
 from cornu.data.generators import fingerprint, note, own_states, recall, set_own_states
 from cornu.data.py_dataset import PyDataset
 from cornu.data.workers import Pool, noted
-from cornu.interrupts import interrupts
 
 
 def passes(steps: int, epoch: int, limit: int | None, skip: int):
@@ -204,10 +203,9 @@ class IndexedSource(BatchSource):
         if not self.is_ahead:
             return self._own_results(indices)
         if self._pool is None:
-            with interrupts.waiting():  # it has to be known to whoever will close it
-                workers = max(getattr(data, "workers", 1), 1)
-                ahead = getattr(data, "max_queue_size", 10) or workers
-                self._pool = Pool(data, workers, ahead, getattr(data, "use_multiprocessing", False))
+            workers = max(getattr(data, "workers", 1), 1)
+            ahead = getattr(data, "max_queue_size", 10) or workers
+            self._pool = Pool(data, workers, ahead, getattr(data, "use_multiprocessing", False))
         elif _overrides(data, "on_epoch_begin") or _overrides(data, "on_epoch_end"):
             self._pool.renew(data)
         return self._pool.results(indices)

@@ -37,10 +37,10 @@ class Pool:
         except BaseException:  # Ctrl-C too
             _stop(self._tasks, self.processes, 0)
             raise
+        self._close = weakref.finalize(self, _stop, self._tasks, self.processes, workers)  # also where Ctrl-C comes from here on
         fetchers = [p.fetch for p in self.processes] or [dataset.__getitem__] * workers
         for fetch in fetchers:
             threading.Thread(target=_work, args=(self._tasks, fetch), daemon=True, name="cornu-data").start()
-        self._close = weakref.finalize(self, _stop, self._tasks, self.processes, workers)
 
     def results(self, indices):
         """The batches for the indices, one after another."""

@@ -35,7 +35,7 @@ def _wrap_build(build):
         shapes = trials.building(self, {k: tree.as_shapes(v) for k, v in shapes.items()})
         self._building = True
         try:
-            with context.name_scope(self.name):
+            with trials.whole_or_not(self), context.name_scope(self.name):
                 build(self, **shapes) if len(args) <= len(names_of) else build(self, *args, **kwargs)
         finally:
             self._building = False
@@ -303,7 +303,8 @@ class Layer(Holder, Operation):
         masks = self._input_masks(own, inputs, args, kwargs, named, mask_names)
         if self.input_spec is not None or not self.built:
             self._check(args, kwargs)
-        if not self.built:
+        made_now = not self.built
+        if made_now:
             self._maybe_build(args, kwargs)
         if outer is None or not outer.path:
             self._losses.clear()
@@ -314,6 +315,10 @@ class Layer(Holder, Operation):
                 for output in tree.flatten(outputs):
                     size = output.shape[0]  # of an empty batch the penalty is 0, not NaN
                     self.add_loss(self.activity_regularizer(output) / (1 if isinstance(size, int) and not size else size))
+        except BaseException:
+            if made_now and getattr(type(self).build, "_is_default", False):
+                self.built = False  # the call was to build what is in it
+            raise
         finally:
             context._name_path.reset(name_token)
             context.leave(token)

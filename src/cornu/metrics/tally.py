@@ -20,7 +20,8 @@ def _added(state, x):
 
 def _as(dtype, value, sharding):
     """A concrete value in another dtype, by NumPy: nothing is compiled for it."""
-    return jax.device_put(np.asarray(value).astype(dtype), sharding)
+    apart = None if isinstance(sharding, jax.sharding.SingleDeviceSharding) else sharding
+    return jax.device_put(np.asarray(value).astype(dtype), apart)
 
 
 class Tally(Variable):

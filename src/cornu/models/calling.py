@@ -5,11 +5,13 @@ of a kind (shapes, dtypes, training) runs layer by layer, so that calls made onc
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from cornu import context, registry, tree
+from cornu import context, errors, ownership, registry, tree
 from cornu.layers.layer import Layer
 from cornu.random import global_seed_generator
+from cornu.training.draws import Draws, counts_of, rows_of
 from cornu.training.front import EAGER, Fronted, front_of
 from cornu.variable import Scope, structure
 
@@ -28,8 +30,10 @@ class CompiledCalls:
     def _renew(self) -> None:
         self.state = self._now()
         self.allowed = is_compilable(self.model)
-        self.variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
-        self.seen, self.jitted = set(), {}
+        variables = [*self.model.variables, global_seed_generator().state] if self.allowed else []
+        self.variables = [v for v in variables if not v.of_seed]
+        self.draws = Draws([v for v in variables if v.of_seed])
+        self.seen, self.pure, self.jitted, self.counts = set(), {}, {}, {}
 
     def _now(self) -> tuple:
         return structure["version"], structure["settings"], self.model.run_eagerly
@@ -48,37 +52,79 @@ class CompiledCalls:
         if key not in self.seen:
             self.seen.add(key)
             return MISSING
-        return self._run(args[0], training)
+        return self._run(args[0], training, key)
 
-    def _run(self, inputs, training):
-        jitted = self.jitted.get(training)
-        if jitted is None:
-            jitted = self.jitted[training] = jax.jit(self._pure(training))
+    def _run(self, inputs, training, key):
+        values = ownership.read(self.variables)
         try:
-            outputs, masks, written = jitted([v._value for v in self.variables], inputs)
+            counts = self._counts(training, key, values, inputs)
+            jitted = self.jitted.get((training, counts is None))
+            if jitted is None:
+                jitted = self.jitted[training, counts is None] = jax.jit(self._whole(training, counts))
+            seeds, _ = self.draws.take(counts, 1)
+            outputs, masks, written, *drawn = jitted(values, seeds, inputs)
+        except (ValueError, jax.errors.JaxRuntimeError) as error:
+            raise errors.out_of_memory(error, f"A call of model {self.model.name!r}") from None
         except (_AddsLosses, *_UNTRACEABLE):
             self.allowed = False
             return MISSING
-        for index, value in written.items():
-            self.variables[index]._value = value
+        if written:
+            ownership.write([self.variables[i] for i in written], list(written.values()))
+        self.draws.put(counts, drawn)
         for output, mask in zip(tree.flatten(outputs), masks):
             if mask is not None:
                 output._keras_mask = mask
         self.state = self._now()  # tracing may have touched layers' attributes
         return outputs
 
+    def _counts(self, training, key, values, inputs):
+        """How many draws a call makes of each seed; None where that is not known beforehand."""
+        if key not in self.counts:
+            if training not in self.pure:
+                self.pure[training] = jax.jit(self._pure(training))
+            count = len(self.draws.seeds)
+            traced = self.pure[training].trace(values, [jax.ShapeDtypeStruct((2,), "uint32")] * count, inputs).jaxpr.jaxpr
+            first, last = len(values), len(traced.outvars)
+            self.counts[key] = counts_of(traced, list(range(first, first + count)), list(range(last - count, last)))
+        return self.counts[key]
+
+    def _whole(self, training, counts):
+        """A call as a program: its outputs, masks, what it wrote by number, and the seeds' new states if nobody knows them."""
+        pure = self.pure[training]
+
+        def whole(values, states, inputs):
+            *found, drawn = pure(values, rows_of(states), inputs)
+            return *found, *(() if counts is not None else (jnp.stack(drawn),))
+
+        return whole
+
     def _pure(self, training):
-        def run(values, inputs):
-            with Scope(self.variables, values) as scope:
+        seeds = self.draws.seeds
+
+        def run(values, states, inputs):
+            with Scope([*self.variables, *seeds], [*values, *states]) as scope:
                 outputs = Layer.__call__(self.model, inputs, **({} if training is None else {"training": training}))
                 if scope.added:
                     raise _AddsLosses
                 masks = [context.mask_of(x) for x in tree.flatten(outputs)]
                 written = {i: scope.values[id(v)] for i, v in enumerate(self.variables)
                            if scope.values[id(v)] is not values[i]}
-            return outputs, masks, written
+                return outputs, masks, written, [scope.values[id(v)] for v in seeds]
 
         return run
+
+
+def from_one_state(model, call, args, kwargs):
+    """A call in plain Python on the variables' values from between two steps, while another thread trains."""
+    variables = model.variables
+    values = [*ownership.read(variables)]
+    with Scope(variables, values) as scope:
+        outputs = call(*args, **kwargs)
+        new = [scope.values[id(v)] for v in variables]
+        model._losses.extend(scope.added)
+    changed = [(v, a) for v, a, b in zip(variables, new, values) if a is not b]
+    ownership.write([v for v, _ in changed], [a for _, a in changed])
+    return outputs
 
 
 class _AddsLosses(Exception):

@@ -12,7 +12,7 @@ from cornu.data import tensorflow_graphs
 from cornu.layers.core import InputLayer
 from cornu.layers.layer import Layer
 from cornu.layers.preprocessing import FeatureSpace
-from cornu.models.calling import MISSING, CompiledCalls
+from cornu.models.calling import MISSING, CompiledCalls, from_one_state
 from cornu.models.graph import Graph, unpacked
 from cornu.models.graph_config import graph_config, read_graph
 from cornu.models.summary import print_summary
@@ -139,6 +139,9 @@ class Model(Trainer, Layer):
             outputs = calls(args, kwargs)
             if outputs is not MISSING:
                 return outputs
+        if self.__dict__.get("_trained_by") is not None and self._trained_elsewhere() and not in_scope() \
+                and context.current() is None and self.built and not any_symbolic(args, kwargs):
+            return from_one_state(self, super().__call__, args, kwargs)
         return super().__call__(*args, **kwargs)
 
     def call(self, inputs, training=None, mask=None):

@@ -35,6 +35,9 @@ class OptaxOptimizer(Optimizer):
         leaves, self._structure = jax.tree.flatten(state)
         self._state = [self._state_variable(x, i) for i, x in enumerate(map(jnp.asarray, leaves))]
 
+    def adopt(self, variables: Sequence) -> None:
+        """Nothing: optax's state is one tree, made for the variables that the optimizer was built with."""
+
     def _state_variable(self, value, i):
         copy = jnp.array(value, copy=True)
         return self.add_variable(value.shape, lambda *_, **__: copy, value.dtype.name, name=f"state_{i}")

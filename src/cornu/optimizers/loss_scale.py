@@ -79,6 +79,7 @@ class LossScaleOptimizer(Optimizer):
         self.dynamic_scale = self.add_variable((), lambda *_, **__: jnp.full((), self.initial_scale, "float32"),
                                                "float32", name="dynamic_scale")
         self.inner_optimizer.build(variables)
+        self.inner_optimizer.adopt(variables)
         super()._make_state(variables)
 
     def scale_loss(self, loss):

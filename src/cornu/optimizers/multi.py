@@ -149,7 +149,9 @@ class MultiOptimizer(Optimizer):
         self.loss_scale_factor = factors.pop() if self.loss_scale_factor is None else self.loss_scale_factor
         for optimizer in self._optimizers:
             optimizer.loss_scale_factor = self.loss_scale_factor
-            optimizer.build([v for v, o in zip(variables, chosen) if o is optimizer])
+            own = [v for v, o in zip(variables, chosen) if o is optimizer]
+            optimizer.build(own)
+            optimizer.adopt(own)
         super()._make_state(variables)
 
     def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:

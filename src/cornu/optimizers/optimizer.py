@@ -19,7 +19,21 @@ from cornu.optimizers.common import check_numbers, check_rate, mean, norm, old_a
 from cornu.optimizers.schedules import LearningRateSchedule
 from cornu.optimizers.slices import IndexedSlices, as_gradient, dense, is_sparse, values_of, with_values
 from cornu.registry import Configurable
+from cornu.trials import whole_or_not
 from cornu.variable import Variable, filled, functional
+
+
+def _wholly(build):
+    """A class's `build` that makes all of the state or, where it fails, none."""
+
+    @functools.wraps(build)
+    def wrapper(self, *args, **kwargs):
+        if self.built:
+            return build(self, *args, **kwargs)
+        with whole_or_not(self):
+            return build(self, *args, **kwargs)
+
+    return wrapper
 
 
 class Optimizer(Configurable):
@@ -60,6 +74,11 @@ class Optimizer(Configurable):
     >>> w.numpy()
     array([0.5, 2.5], dtype=float32)
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _wholly(cls.build)
 
     averages_may_stand = False  # whether betas of 1 make sense
     leaves_rows_alone = False  # whether a row without gradient, and its slots, stay what they are: see IndexedSlices
@@ -223,6 +242,28 @@ class Optimizer(Configurable):
                 for name in group:
                     if not variable.overwrite_with_gradient and self.has_slot(name, variable):
                         slots[name] = self._add_slot(variable, name)
+
+    build = _wholly(build)
+
+    def adopt(self, variables: Sequence) -> None:
+        """Make the state of variables that train from now on, such as those of a layer that was thawed.
+
+        The state that there is stays. Its order becomes that of an optimizer which is built with all of them.
+        """
+        if not self.built or all(v in self._index for v in variables):
+            return
+        before, given = self._variables, set(variables)
+        with whole_or_not(self):
+            self.built, self._variables = False, list(before)
+            self.build([*variables, *(v for v in self._trainable_variables if v not in given)])
+            made, known = self._variables[len(before):], {}
+            for variable in before:
+                known.setdefault((variable.path, variable.shape), []).append(variable)
+            for variable in made:
+                if known.get((variable.path, variable.shape)):
+                    variable.assign(known[variable.path, variable.shape].pop(0))
+            again = {variable.path for variable in made}
+            self._variables = [v for v in before if v.path not in again] + made
 
     def _add_slot(self, variable, name) -> Variable:
         with jax.core.eval_context():  # the stored array: the optimizer may be built inside a trace
@@ -444,7 +485,7 @@ class Optimizer(Configurable):
         frequency = self.ema_overwrite_frequency
         overwrite = frequency and (iterations + 1) % frequency == 0
         for variable, average in zip(self._trainable_variables, self._averages):
-            if average is None:
+            if average is None or not variable.trainable:
                 continue
             value = variable.raw
             average.assign(mean(average.raw, value, momentum))

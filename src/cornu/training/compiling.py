@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from cornu import check, context, errors, frames, optimizers, registry, tree
 from cornu import metrics as metrics_module
 from cornu.data import unpack_x_y_sample_weight
+from cornu.training import freezing
 from cornu.training.compiled import CompiledLoss, CompiledMetrics
 from cornu.variable import Scope, functional, value_and_grad
 
@@ -67,7 +68,9 @@ class Compiling:
         object.__setattr__(self, "_guard", "all" if debug_nans else None)
         object.__setattr__(self, "_steps", {})
         self.stop_training = False
+        self.__dict__["_bound_untried"] = False
         self.compiled = True
+        freezing.note(self)
 
     def _keeps_own_loss(self) -> bool:
         """Whether the model's constructor set `self.loss` for steps of its own."""

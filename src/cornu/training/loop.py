@@ -4,21 +4,24 @@ import collections
 import contextlib
 import functools
 import inspect
+import threading
 
 import jax
 import numpy as np
 
 from cornu import data as data_module
-from cornu import dtypes, frames, optimizers, registry, tree
+from cornu import context, dtypes, frames, optimizers, ownership, registry, tree
 from cornu.callbacks import Logs
 from cornu.data import ArraySource, IterableSource, columns_of
+from cornu.interrupts import interrupts
 from cornu.lowering import current_platform, prepare_cpu
 from cornu.symbolic import KerasTensor, infer
-from cornu.training import checks, nonfinite
+from cornu.training import checks, freezing, nonfinite
 from cornu.training.compiled import Outputs
 from cornu.training.compiling import Compiling
 from cornu.training.feeding import Feed
 from cornu.training.front import EAGER, front_of
+from cornu.training.run import Run, once
 from cornu.training.step import Step
 from cornu.variable import Scope, structure
 
@@ -32,9 +35,9 @@ class Loop(Compiling):
     # the compiled steps ----------------------------------------------------------------------------------------------
 
     def _step(self, kind: str) -> Step:
-        """The step of a kind for the model's present variables (which of them are trainable counts)."""
+        """The step of a kind for the model's present variables, and for which of them, and of the layers, train."""
         known = self.__dict__.setdefault("_steps", {})
-        found, settings = known.get(kind), (self.run_eagerly, self._guard)
+        found, settings = known.get(kind), (self.run_eagerly, self._guard, context.trains.get() is None)
         if found is not None and found[0] == structure["version"] and found[1] == settings:
             return found[2]
         step = self._find_step(kind, known)
@@ -47,10 +50,14 @@ class Loop(Compiling):
         if kind != "predict":
             changing += running
         if kind == "train":
+            if self.optimizer is not None:
+                self.optimizer.adopt(trainable)
             optimizer = [v for o in self._optimizers() for v in o.variables]
             changing, fixed = [*trainable, *changing, *optimizer], []
+            freezing.warn_of_nothing(self, trainable)
         guard = self._guard if kind != "predict" else None
-        key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), self.run_eagerly, guard)
+        trains = (len(trainable), *(layer.trainable for layer in self._flatten_layers())) if kind == "train" else ()
+        key = (kind, tuple(map(id, changing)), tuple(map(id, fixed)), trains, self.run_eagerly, guard)
         if key not in steps:
             steps[key] = Step(self._runner(kind), changing, fixed, kind, guard=guard,
                               jit=not self.run_eagerly and getattr(self, "jit_compile", "auto") is not False
@@ -152,6 +159,7 @@ class Loop(Compiling):
         loss, compiled = self._loss, self._metrics_compiled
         if (loss is None or loss.bound) and compiled.made is not None:
             return
+        self.__dict__["_bound_untried"] = True
         targets = tree.map_structure(lambda a: KerasTensor(a.shape, _dtype(a)), y)
         y_pred = self._outputs_for(x, y)
 
@@ -165,11 +173,24 @@ class Loop(Compiling):
                 only = loss.only_output()
             compiled.bind(targets, y_pred, self._output_names(), only)
             infer(update, (targets, y_pred), {}, "metrics")  # metrics that make variables on first use make them now
-        except Exception:
-            compiled.unbind()
-            if loss is not None:
-                loss.unbind()
+        except BaseException:
+            self._unbind()
             raise
+
+    @contextlib.contextmanager
+    def _binding(self):
+        """Losses and metrics that are bound within it stay so if a step has run on what they were bound to."""
+        try:
+            yield
+        except BaseException:
+            if self.__dict__.get("_bound_untried"):
+                self._unbind()
+            raise
+
+    def _unbind(self) -> None:
+        self._metrics_compiled.unbind()
+        if self._loss is not None:
+            self._loss.unbind()
 
     def _bind_loss(self, x, y, y_pred) -> None:
         """Match the compiled losses with the outputs, or with what a `compute_loss` of the user's makes of them."""
@@ -225,7 +246,7 @@ class Loop(Compiling):
                 for _, data in zip(range(count), iterator):
                     batch = self._adapt(IterableSource([data]).first())
                     self._prepare(batch, kind)
-                    output = self._step(kind)(batch)
+                    output = once(self._step(kind), batch)
                 return output
 
             object.__setattr__(self, name, run)
@@ -241,14 +262,16 @@ class Loop(Compiling):
 
     # the loop --------------------------------------------------------------------------------------------------------
 
-    def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None, skip=0, last=None):
+    def _run(self, kind: str, source, callbacks, seed=0, epoch=0, limit=None, collect=None, skip=0, last=None, start=None):
         """Run a step on every batch of a source; returns the last logs. The heart of fit, evaluate and predict.
 
-        A resumed epoch goes on after its first `skip` steps; `last` is what they logged.
+        A resumed epoch goes on after its first `skip` steps; `last` is what they logged. `start` has values to begin with, by
+        variable.
         """
         step, stop = self._own_function(kind) or self._step(kind), _STOPS[kind]
         if kind != "train":  # fit has begun with this, and may have been told already
             self.__dict__[stop] = False
+        run = Run(step, start, self._trained_elsewhere) if isinstance(step, Step) else step
         began, ended = (getattr(callbacks, f"on_{kind}_batch_{edge}") for edge in ("begin", "end"))
         hears_begin, hears_end = (callbacks.listeners[f"on_{kind}_batch_{edge}"] for edge in ("begin", "end"))
         arrays = None
@@ -257,10 +280,13 @@ class Loop(Compiling):
         group = self.steps_per_execution
         if group == "auto":
             group = 1 if any(getattr(c, "every_batch", True) for c in (*hears_begin, *hears_end)) else None
-        feed = Feed(step, source, functools.partial(self._checked, kind=kind), arrays, group, began if hears_begin else None)
+        feed = Feed(run, source, functools.partial(self._checked, kind=kind), arrays, group, began if hears_begin else None)
         flying, flown, output = collections.deque(), skip, last
-        with contextlib.closing(feed.outputs(seed, epoch, limit, skip)) as outputs:
+        with contextlib.closing(run), contextlib.closing(feed.outputs(seed, epoch, limit, skip)) as outputs:
             for index, output in outputs:
+                if interrupts.dropped:
+                    interrupts.raise_dropped()
+                self.__dict__["_bound_untried"] = False
                 self._watch(step, source, (seed, epoch, limit, index))
                 if collect is not None:
                     collect(output)
@@ -277,6 +303,21 @@ class Loop(Compiling):
         if output is None:
             raise ValueError(f"The data gave no batch for {kind}ing: it is empty or used up.")
         return output
+
+    def _trained_elsewhere(self) -> bool:
+        """Whether another thread trains this model: its metrics are that thread's then."""
+        thread = self.__dict__.get("_trained_by")
+        return thread is not None and thread is not threading.current_thread() and thread.is_alive()
+
+    def _metrics_anew(self) -> dict:
+        """The values of the metrics' variables before the first batch; they are written too, but where another thread trains."""
+        variables = self.metrics_variables
+        with Scope(variables, ownership.read(variables), collects=True) as scope:
+            self.reset_metrics()
+            start = {v: scope.values[id(v)] for v in variables}
+        if not self._trained_elsewhere():
+            ownership.write(variables, list(start.values()))
+        return start
 
     def _watch(self, step, source, place) -> None:
         """Remember where a guarded step stands, for whoever finds its loss; raise FloatingPointError if nobody else will."""
@@ -363,6 +404,8 @@ class _Called:
 
     def __call__(self, batch):
         return self.function(batch)
+
+    def close(self) -> None: ...
 
 
 def _logs(logs, kind: str):

@@ -1,12 +1,14 @@
 """Memory of a step: whether it will do, what a step needs, and the largest batch that fits."""
 
+import ctypes
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu.lowering import free_memory, total_memory
-
-_OUT = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory")
+from cornu import errors
+from cornu.lowering import free_memory, on_cpu, total_memory
 
 
 def needed(compiled) -> int | None:
@@ -25,11 +27,40 @@ def check(compiled, kind: str) -> None:
             raise MemoryError
 
 
-def copies(values: list) -> list:
-    """Copies of the state, on the host, for the span of a run that may lose it; none where they would take much of it."""
+def needed_of_host(compiled) -> int | None:
+    """What the host's allocator is to have room for before a call.
+
+    None where the device has memory of its own, and for little: Python itself has ended before that is not there.
+    """
+    need = needed(compiled) if on_cpu() else None
+    return None if need is None or need < 1 << 18 else need + (need >> 3) + (1 << 16)  # more, for what XLA's libraries take
+
+
+def has_room(need: int | None) -> bool:
+    """Whether the host's allocator has so much at this moment."""
+    if need is None:
+        return True
+    pointer = _allocate(need)
+    _free(pointer)
+    return bool(pointer)
+
+
+_allocate, _free = ctypes.pythonapi.PyMem_RawMalloc, ctypes.pythonapi.PyMem_RawFree
+_allocate.argtypes, _allocate.restype = [ctypes.c_size_t], ctypes.c_void_p
+_free.argtypes, _free.restype = [ctypes.c_void_p], None
+
+
+@functools.cache
+def shows_at_once() -> bool:
+    """Whether what fails in a call has failed when the call returns."""
+    return on_cpu() and not getattr(jax.config, "jax_cpu_enable_async_dispatch", True)
+
+
+def copies(values: list) -> list | None:
+    """Copies of the state, on the host, for the span of a run that may lose it; None where they would take much of it."""
     free = free_memory() if jax.default_backend() == "cpu" else None
     if free is not None and sum(v.nbytes for v in values) > free / 4:
-        return []
+        return None
     return [jnp.array(v, copy=True) if _is_key(v) else np.array(v) for v in values]  # by NumPy: nothing is compiled
 
 
@@ -37,12 +68,12 @@ def _is_key(value) -> bool:
     return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def explained(error, step, compiled, key, args):
-    """The error, or a MemoryError in its place that says what the step needs, what there is and which batch fits."""
-    if not isinstance(error, MemoryError) and not any(text in str(error) for text in _OUT):
+def explained(error, step, compiled, key, rest):
+    """The error of a call with the arguments `rest` behind the state and the seeds, or a MemoryError in its place that says what the step needs, what there is and which batch fits."""
+    if not isinstance(error, MemoryError) and not any(text in str(error) for text in errors.OUT_OF_MEMORY):
         return error
-    batch = args[2] if key[0] == "plain" else args[3]  # the data itself, or arrays whose rows it is
-    size = jax.tree.leaves(batch)[0].shape[0] if key[0] == "plain" else key[1]
+    batch = rest[1] if key[0] != "rows" else rest[2]  # the data itself, or arrays whose rows it is
+    size = jax.tree.leaves(batch)[0].shape[0] if key[0] != "rows" else key[1]
     what = {"train": "A training", "test": "An evaluation", "predict": "A prediction"}[step.kind]
     free, total = free_memory(clean=True), total_memory()
     need = needed(compiled) if compiled is not None else None
@@ -51,21 +82,20 @@ def explained(error, step, compiled, key, args):
         lines.append(f"It needs {_bytes(need)} beside weights and data; {_bytes(free)} of {_bytes(total)} are free.")
     if str(error):
         lines.append(f"XLA says: {str(error).splitlines()[0]:.200}")
-    largest = _largest(step, args, batch, size, need, free) if need and free is not None and need > free else None
+    largest = _largest(step, batch, size, need, free) if need and free is not None and need > free else None
     lines.append("Not even a batch of 1 fits: use a smaller model, or mixed precision." if largest == 0 else
                  f"The largest batch that fits is {largest}." if largest else "Use a smaller batch_size.")
-    if not any(v._value.is_deleted() for v in step.changing):
+    if not any(v._value.is_deleted() for v in step.written):
         lines[-1] += " The model is as it was before the step."
     return MemoryError("\n".join(lines))
 
 
-def _largest(step, args, batch, size: int, need: int, free: int) -> int | None:
+def _largest(step, batch, size: int, need: int, free: int) -> int | None:
     """The largest batch that fits, from what a half as large one needs: the need grows in proportion, from a fixed part on."""
-    values, fixed = (jax.tree.map(abstract, part) for part in (args[0], args[1 if len(args) == 3 else 2]))
-
     def need_of(rows: int) -> int:
         data = jax.tree.map(lambda a: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype), batch)
-        return needed(jax.jit(step._plain, donate_argnums=0).trace(values, fixed, data).lower().compile())
+        donated = (0,) if step.kind == "train" else ()
+        return needed(jax.jit(step.plain, donate_argnums=donated).trace(*step.abstract(data)).lower().compile())
 
     try:
         small = max(1, size // 2)

@@ -41,16 +41,17 @@ def first_place(model, step) -> tuple:
     if bad:
         return "the data is not finite", bad[0]
     probes, layers = _Probes(size), model._flatten_layers(include_self=False)
-    values = [v._value for v in [*step.changing, *step.fixed]]
+    variables = [*step.written, *step.draws.seeds]
+    values = [v._value for v in [*variables, *step.fixed]]
     for layer in layers:
         object.__setattr__(layer, "call", probes.round(layer, layer.call))
     try:
-        logs, new = jax.block_until_ready(jax.jit(lambda values, data: step._pure(values, data))(values, step.batch))
+        logs, new = jax.block_until_ready(jax.jit(lambda values, data: step.pure(values, data))(values, step.batch))
         jax.effects_barrier()
     finally:
         for layer in layers:
             del layer.__dict__["call"]
-    changed = [v.path for v, value in zip(step.changing, new) if not bool(_finite(value))]
+    changed = [v.path for v, value in zip(variables, new) if not bool(_finite(value))]
     return probes.verdict(bool(_finite(logs.get("loss", 0.0))), changed)
 
 

@@ -1,15 +1,18 @@
-"""One compiled step: a method of the model made pure, with its state donated, one executable per batch shape.
+"""One compiled step: a method of the model made pure, one executable per batch shape.
 
 The executables are compiled ahead of time, so they can be counted, compiled beside a running epoch, and asked how much
-memory they need. The state is written back into the Variables after every step: the model is always true.
+memory they need. A training step's state is donated to it, and written back into the Variables after every call: the model
+is always true (see ownership.py). Steps that test and predict donate nothing: what they assign comes out beside the result.
 
-A step that fails leaves the state as it was. An executable fails at its first run or hardly ever (out of memory, a
-library of the device that does not start), and the state's arrays are lost with it, since they were donated: so a copy
-is kept for the span of that run. Where a program calls back into Python, it may fail at any run: nothing is donated.
+A step that fails leaves the state as it was. On the CPU a call that has no memory loses what was donated to it: so where the
+allocator has no room for what it needs, and at the first run of every executable, a copy is kept for the span of the call.
+(A copy at every call would cost as much as a small step, and twice the memory. On GPU and TPU memory is taken before
+anything is donated.) Where a program calls back into Python, it may fail at any run: nothing is donated. See run.py.
 """
 
 import contextlib
 import contextvars
+import functools
 import gc
 import threading
 
@@ -17,12 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import dtypes, errors
-from cornu.data import as_tensors, is_text
-from cornu.interrupts import interrupts
+from cornu import ownership
+from cornu.data import as_tensors
 from cornu.lowering import calls_back, options_for, steps_at_once
-from cornu.random import global_seed_generator
+from cornu.random import SeedState, global_seed_generator
 from cornu.training import memory, nonfinite
+from cornu.training.draws import Draws, counts_of, rows_of
 from cornu.variable import NotLent, functional
 
 compilations = {"count": 0}  # training, evaluation and prediction steps compiled by this process
@@ -33,7 +36,7 @@ class Step:
 
     Args:
         run: takes one batch and gives logs or outputs; it may assign the `changing` variables.
-        changing: variables that it may assign; their arrays are donated, the new ones written back.
+        changing: variables that it may assign.
         fixed: variables that it only reads.
         kind: "train", "test" or "predict".
         jit: whether to compile (False: the same text, eagerly).
@@ -44,23 +47,27 @@ class Step:
     def __init__(self, run, changing: list, fixed: list, kind: str, jit: bool = True, guard: str | None = None):
         seen = {id(v) for v in changing}
         self.changing = list({id(v): v for v in [*changing, global_seed_generator().state]}.values())
-        self.fixed = list({id(v): v for v in fixed if id(v) not in seen}.values())
+        self.fixed = [v for v in {id(v): v for v in fixed}.values() if id(v) not in seen]
+        self.written = [v for v in self.changing if not isinstance(v, SeedState)]
+        self.draws = Draws([v for v in self.changing if isinstance(v, SeedState)])
+        self.state = ownership.State(self.written)
         self.kind, self.jit, self.guard = kind, jit, guard
         self._run_plainly = lambda data: run(as_tensors(data))
         self._purify()
-        self._counts: dict = {}
+        self._best: dict = {}  # how many steps are best run in a call
+        self._counts: dict = {}  # of draws
         self._executables: dict = {}  # those that are compiled
-        self._proven: dict = {}  # those that have run once
-        self._calling: set = set()  # the keys of those that call back into Python
+        self.proven: dict = {}  # those that have run once: what is called, how many draws, the memory that it needs
+        self.calling: set = set()  # the keys of those that call back into Python
         self.good = self.batch = None
-        self._tracing, self._traced = threading.Lock(), threading.Event()
+        self._tracing, self._traced = threading.RLock(), threading.Event()
         self._compiling: dict = {}  # locks
 
     def _purify(self) -> None:
-        self._pure = functional(self._run_plainly, [*self.changing, *self.fixed])
-        self._inner = jax.jit(self._plain)  # within loops: traced once, whatever the loop
+        self.pure = functional(self._run_plainly, [*self.written, *self.draws.seeds, *self.fixed])
+        self._inner = jax.jit(self.plain)  # traced once, whatever is around it
 
-    def _lending(self, fn):
+    def lending(self, fn):
         """What `fn()` gives; where it draws from a SeedGenerator that is no part of the model, that is lent too."""
         while True:
             try:
@@ -69,17 +76,33 @@ class Step:
                 if not error.variable.of_seed:
                     raise
                 self.changing.append(error.variable)
-                self._executables.clear(), self._proven.clear()
+                self.draws = Draws([*self.draws.seeds, error.variable])
+                self._executables.clear(), self.proven.clear(), self._counts.clear()
                 self._purify()
 
     # the pure functions ------------------------------------------------------------------------------------------
 
-    def _plain(self, changing, fixed, data):
-        output, values = self._pure([*changing, *fixed], data)
-        values = values[:len(changing)]
-        return nonfinite.guarded(self.guard, output, values, changing) if self.guard else (output, values)
+    def plain(self, values, seeds, fixed, data):
+        """One step: its output, what it wrote (all of the state in training, else by number), and the seeds' new states."""
+        before = [*values, *seeds]
+        output, after = self.pure([*before, *fixed], data)
+        written = {i: new for i, (new, old) in enumerate(zip(after, before)) if new is not old}
+        if self.guard:
+            output, kept = nonfinite.guarded(self.guard, output, list(written.values()), [before[i] for i in written])
+            written = dict(zip(written, kept))
+        after = [written.get(i, old) for i, old in enumerate(before)]
+        count = len(values)
+        return output, after[:count] if self.kind == "train" else {i: v for i, v in written.items() if i < count}, after[count:]
 
-    def _looped(self, size: int, ordered: bool, count: int | None, most: int):
+    def _single(self, counts):
+        """One step as a program."""
+        def single(values, seeds, fixed, data):
+            output, written, drawn = self._inner(values, rows_of(seeds), fixed, data)
+            return (output, written) if counts is not None else (output, written, jnp.stack(drawn))
+
+        return single
+
+    def _looped(self, size: int, ordered: bool, count: int | None, most: int, counts):
         """Steps over rows of arrays: `count` batches of `size` rows (None: as many as the caller says) from a cursor on.
 
         It gives the last step's logs, or `most` places for predictions, of which those of the steps are filled.
@@ -90,95 +113,104 @@ class Step:
             index = jax.lax.dynamic_slice_in_dim(order, cursor, size, 0)
             return jax.tree.map(lambda a: a.at[index].get(mode="promise_in_bounds"), arrays)
 
-        def many(changing, cursor, fixed, arrays, order, steps=count):
-            def body(step, carried):
-                output, changing = self._inner(carried[1], fixed, rows(arrays, order, cursor + step * size))
-                if self.kind == "predict":
-                    return jax.tree.map(lambda all, one: all.at[step].set(one), carried[0], output), changing
-                return jax.tree.map(lambda one: jnp.asarray(one, one.dtype), output), changing  # of no weak type
+        def many(values, seeds, cursor, fixed, arrays, order, steps=count):
+            seeds, training = rows_of(seeds), self.kind == "train"
 
-            output = jax.eval_shape(self._inner, changing, fixed, rows(arrays, order, cursor))[0]
+            def step(number, written, drawn):
+                if counts is not None:
+                    drawn = [_later(seed, number, count) for seed, count in zip(seeds, counts)]
+                state = written if training else [written.get(i, v) for i, v in enumerate(values)]
+                return self._inner(state, drawn, fixed, rows(arrays, order, cursor + number * size))
+
+            def body(number, carried):
+                output, written, drawn = step(number, *carried[1:])
+                drawn = () if counts is not None else drawn
+                if self.kind == "predict":
+                    return jax.tree.map(lambda all, one: all.at[number].set(one), carried[0], output), written, drawn
+                return jax.tree.map(lambda one: jnp.asarray(one, one.dtype), output), written, drawn  # of no weak type
+
+            first = values if training else {}
+            output, found, _ = jax.eval_shape(lambda: step(0, first, seeds))
             places = (most,) if self.kind == "predict" else ()
             empty = jax.tree.map(lambda one: jnp.zeros((*places, *one.shape), one.dtype), output)
-            output, changing = jax.lax.fori_loop(0, steps, body, (empty, changing))
-            return output, changing, cursor + steps * size
+            first = values if training else {i: values[i] for i in found}
+            output, written, drawn = jax.lax.fori_loop(0, steps, body, (empty, first, () if counts is not None else seeds))
+            more = () if counts is not None else (jnp.stack(drawn),)
+            return output, written, cursor + steps * size, *more
 
         return many
 
     # calling -----------------------------------------------------------------------------------------------------
 
-    def values(self) -> list:
-        return [v._value for v in self.changing]
-
-    def write(self, values) -> None:
-        for variable, value in zip(self.changing, values):
-            variable._value = value
-
-    def __call__(self, data):
-        """Run on one batch that comes from the host."""
-        fixed = [v._value for v in self.fixed]
-        data = jax.tree.map(_as_device, data)
-        if self.jit and not any(is_text(a) for a in jax.tree.leaves(data)):  # no executable takes strings
-            output, = self._run(("plain", _key(data)), self._plain, (self.values(), fixed, data), (0,))
-        else:
-            output, values = self._lending(lambda: self._plain(self.values(), fixed, data))
-            with interrupts.waiting():
-                self.write(values)
+    def eagerly(self, data):
+        """Run without compiling."""
+        output, new = self.lending(lambda: self.pure([*self.changing_values(), *ownership.read(self.fixed)], data))
+        variables = [*self.written, *self.draws.seeds]
+        before = self.changing_values()
+        new = new[:len(variables)]
         if self.guard:
-            (output, self.good), self.batch = output, data
+            output, new = nonfinite.guarded(self.guard, output, new, before)
+        changed = [(v, a) for v, a, b in zip(variables, new, before) if a is not b]
+        ownership.write([v for v, _ in changed], [a for _, a in changed])
         return output
 
-    def ready(self, data, rare: bool = False):
-        """A function of a batch of these shapes, on the host in JAX's dtypes; what is the same for all is done once.
-
-        Where such a batch is `rare` its executable is compiled fast instead of running fast.
-        """
-        fixed, key = [v._value for v in self.fixed], ("rare" if rare else "plain", _key(data))
-        return lambda data: self._run(key, self._plain, (self.values(), fixed, data), (0,))[0]
-
-    def looped(self, arrays, order, size: int, count: int | None = None, most: int = 0):
-        """A function `(cursor, arrays, steps)` that runs batches of `size` rows of arrays, or of others like them, from there on.
-
-        With `count` every call runs so many steps; without, it is told the number. It gives the output (see `_looped`) and
-        the advanced cursor. What is the same for every call is done once, here.
-        """
-        fixed = [v._value for v in self.fixed]
-        key = ("rows", size, count, most, _key(arrays), order is None)
-        fn = self._looped(size, order is not None, count, most)
-        return lambda cursor, arrays=arrays, *steps: self._run(key, fn, (self.values(), cursor, fixed, arrays, order, *steps), (0,))
+    def changing_values(self) -> list:
+        """The stored values of what the step may assign, the seeds last."""
+        return [*ownership.read(self.written), *(v._value for v in self.draws.seeds)]
 
     def best_count(self, data) -> int:
         """How many steps on batches like this one are best run in one call; see `lowering.steps_at_once`."""
-        key = _key(data)
-        if key not in self._counts:
-            self._counts[key] = self._lending(lambda: self._best_count(data)) if self.jit and not self.guard else 1
-        return self._counts[key]
+        key = key_of(data)
+        if key not in self._best:
+            self._best[key] = self.lending(lambda: self._best_count(data)) if self.jit and not self.guard else 1
+        return self._best[key]
 
     def _best_count(self, data) -> int:
-        args = jax.tree.map(memory.abstract, (self.values(), [v._value for v in self.fixed], data))
+        args = self.abstract(data)
         with _collecting_later():
             traced = self._inner.trace(*args)
-        before, after = jax.tree.leaves(args[0]), jax.tree.leaves(traced.out_info[1])
-        if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in zip(before, after)):
+        output, written, _ = traced.out_info
+        before = args[0] if self.kind == "train" else {i: args[0][i] for i in written}
+        if any((a.shape, a.dtype) != (b.shape, b.dtype) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(written))):
             return 1
         return steps_at_once(traced.jaxpr.jaxpr, sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(data)))
 
+    def abstract(self, data) -> tuple:
+        """The shapes of a step's arguments."""
+        seeds = [jax.ShapeDtypeStruct((2,), "uint32")] * len(self.draws.seeds)
+        values, fixed, data = jax.tree.map(memory.abstract, (ownership.read(self.written), ownership.read(self.fixed), data))
+        return values, seeds, fixed, data
+
+    # compiling ---------------------------------------------------------------------------------------------------
+
+    def single(self):
+        """How the program of one step is made, and the batch that it is given, from its arguments."""
+        return self._single, lambda args: args[3]
+
+    def loop(self, size: int, ordered: bool, count: int | None, most: int):
+        """The same for a program of several."""
+        def batch(args):
+            return jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), args[4])
+
+        return functools.partial(self._looped, size, ordered, count, most), batch
+
     def prepare(self, data, rare: bool = False) -> threading.Thread:
-        """Compile for a batch of other shapes beside the running epoch, as `ready` will ask for it."""
-        args = (jax.tree.map(memory.abstract, self.values()), jax.tree.map(memory.abstract, [v._value for v in self.fixed]), data)
-        return self._prepare(("rare" if rare else "plain", _key(data)), self._plain, args, (0,))
+        """Compile for a batch of other shapes beside the running epoch, as `Run.ready` will ask for it."""
+        return self._prepare(("rare" if rare else "plain", key_of(data)), self.single(), (), (data,))
 
     def prepare_looped(self, arrays, order, size: int, count: int) -> threading.Thread:
         """The same for another number of rows of device arrays."""
-        args = jax.tree.map(memory.abstract, (self.values(), np.int32(0), [v._value for v in self.fixed], arrays, order))
-        key = ("rows", size, count, 1, _key(arrays), order is None)
-        return self._prepare(key, self._looped(size, order is not None, count, 1), args, (0,))
+        key = ("rows", size, count, 1, key_of(arrays), order is None)
+        return self._prepare(key, self.loop(size, order is not None, count, 1), (np.int32(0),), (arrays, order))
 
-    def _prepare(self, key, fn, args, donate) -> threading.Thread:
+    def _prepare(self, key, program, before, after) -> threading.Thread:
+        values, _, fixed, (before, after) = self.abstract((before, after))
+        args = values, jax.ShapeDtypeStruct((len(self.draws.seeds), 2), "uint32"), *before, fixed, *after
+
         def work():
             try:
                 if self._traced.wait(60):  # what is compiled beside comes after what is waited for
-                    self._compiled(key, fn, args, donate)
+                    self.compiled(key, program, args)
             except Exception:  # the step itself will meet the same error, on the main thread
                 pass
 
@@ -186,70 +218,104 @@ class Step:
         thread.start()
         return thread
 
-    def _run(self, key, fn, args, donate):
-        """Call the executable and write the state back, as one action that Ctrl-C does not divide."""
-        compiled = self._proven.get(key)
-        if compiled is None:
-            return self._first_run(key, fn, args, donate)
-        interrupts.holding = True
-        try:
-            output, values, *rest = compiled(*args)
-            for variable, value in zip(self.changing, values):
-                variable._value = value
-        except jax.errors.JaxRuntimeError as error:
-            raise memory.explained(error, self, compiled, key, args) from error
-        finally:
-            interrupts.holding = False
-            if interrupts.pending:
-                interrupts.release()
-        return output, *rest
-
-    def _first_run(self, key, fn, args, donate):
-        """The same where the executable is new: its outputs are waited for, and where it fails the state is put back."""
-        compiled = None
-        try:
-            compiled = self._lending(lambda: self._compiled(key, fn, (self.values(), *args[1:]), donate))
-            args = (self.values(), *args[1:])
-            memory.check(compiled, self.kind)
-            with interrupts.waiting():
-                kept = memory.copies(args[0]) if key not in self._calling else []
-                try:
-                    output, values, *rest = jax.block_until_ready(compiled(*args))
-                except Exception:
-                    self._put_back(kept)
-                    raise
-                self.write(values)
-        except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            error = errors.shortened(error) if key in self._calling else error
-            raise memory.explained(error, self, compiled, key, args) from None
-        if key not in self._calling:
-            self._proven[key] = compiled
-        return output, *rest
-
-    def _put_back(self, kept: list) -> None:
-        for variable, value in zip(self.changing, kept):
-            if variable._value.is_deleted():
-                variable._value = jax.device_put(value, variable._value.sharding)
-
-    def _compiled(self, key, fn, args, donate):
+    def compiled(self, key, program, args) -> tuple:
+        """The executable for arguments, and how many draws each of its steps makes."""
         with self._compiling.setdefault(key, threading.Lock()):
             if key not in self._executables:
-                lowered, options = self._lowered(key, fn, args, donate)
-                self._executables[key] = lowered.compile(compiler_options=options or None)
+                lowered, options, counts = self._lowered(key, program, args)
+                self._executables[key] = lowered.compile(compiler_options=options or None), counts
                 compilations["count"] += 1
             return self._executables[key]
 
-    def _lowered(self, key, fn, args, donate) -> tuple:
-        """The program for XLA, and XLA's options for it. Layers are traced by one thread at a time."""
+    def _lowered(self, key, program, args) -> tuple:
+        """The program for XLA, XLA's options for it, and its draws. Layers are traced by one thread at a time."""
+        make, batch_of = program
         try:
             with self._tracing, _collecting_later():
-                traced = jax.jit(fn, donate_argnums=donate).trace(*args)
+                counts = self._draws_of(batch_of(args))
+                traced = jax.jit(make(counts), donate_argnums=self._donated()).trace(*args)
                 if calls_back(traced.jaxpr.jaxpr):
-                    self._calling.add(key)
-                    traced = jax.jit(fn).trace(*args)
-                return traced.lower(), options_for(traced.jaxpr.jaxpr, self.kind, rare=key[0] == "rare")
+                    self.calling.add(key)
+                    traced = jax.jit(make(counts)).trace(*args)
+                return traced.lower(), options_for(traced.jaxpr.jaxpr, self.kind, rare=key[0] == "rare"), counts
         finally:
             self._traced.set()
+
+    def _donated(self) -> tuple:
+        return (0,) if self.kind == "train" else ()
+
+    def _draws_of(self, data):
+        """How many draws a step on such a batch makes of each seed; None where that is not known beforehand."""
+        key = key_of(data)
+        if key not in self._counts:
+            args = self.abstract(data)
+            traced = self._inner.trace(*args)
+            first, count, last = len(args[0]), len(args[1]), len(traced.jaxpr.jaxpr.outvars)
+            self._counts[key] = counts_of(traced.jaxpr.jaxpr, list(range(first, first + count)), list(range(last - count, last)))
+        return self._counts[key]
+
+
+def _later(seed, number, count: int):
+    """A seed's state after so many steps that each draw `count` times."""
+    return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
+
+
+def _failed(landed) -> bool:
+    """Whether the results of a call are an error, rather than that a signal's handler raised one."""
+    try:
+        jax.block_until_ready(landed)
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return True
+    return False
+
+
+def _later(seed, number, count: int):
+    """A seed's state after so many steps that each draw `count` times."""
+    return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
+
+
+def _failed(landed, wait) -> bool:
+    """Whether the results of a call are an error; a signal's own is raised as it is.
+
+    Args:
+        landed: the results.
+        wait: waits for them, or for some.
+    """
+    try:
+        wait(landed)
+    except Exception:
+        try:
+            wait(landed)
+        except (jax.errors.JaxRuntimeError, ValueError):
+            return True
+        raise
+    return False
+
+
+def _wait_for_one(landed) -> None:
+    """Wait for one of the new values: where one of a call's results is an error all are."""
+    for value in landed[1]:
+        value.block_until_ready()
+        break
+
+
+def _later(seed, number, count: int):
+    """A seed's state after so many steps that each draw `count` times."""
+    return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
+
+
+def _failed(landed, whole: bool) -> bool:
+    """Whether the results of a call are an error; a signal's own is raised as it is."""
+    results = landed if whole else landed[1][:1]
+    try:
+        jax.block_until_ready(results)
+    except Exception:
+        try:
+            jax.block_until_ready(results)
+        except (jax.errors.JaxRuntimeError, ValueError):
+            return True
+        raise
+    return False
 
 
 @contextlib.contextmanager
@@ -264,12 +330,7 @@ def _collecting_later():
             gc.enable()
 
 
-def _as_device(x):
-    """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
-    wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"
-    return jax.device_put(dtypes.narrow(np.asarray(x), "A batch")) if wide else x
-
-
-def _key(data):
+def key_of(data):
+    """What tells executables apart: the structure, shapes and dtypes of data."""
     leaves, treedef = jax.tree.flatten(data)
     return treedef, tuple([(x.shape, x.dtype) if hasattr(x, "shape") else x for x in leaves])

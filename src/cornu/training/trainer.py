@@ -1,19 +1,21 @@
 """Trainer: fit, evaluate and predict."""
 
 import contextlib
+import threading
 
 import jax
 import numpy as np
 
-from cornu import check, config, errors, frames, tree
+from cornu import check, config, errors, frames, ownership, tree
 from cornu import data as data_module
 from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
 from cornu.data import ArraySource, closing, is_empty, source_of, unpack_x_y_sample_weight
 from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
 from cornu.symbolic import KerasTensor, infer
-from cornu.training import checks, front
+from cornu.training import checks, freezing, front
 from cornu.training.loop import Loop, _symbol
+from cornu.training.run import once
 from cornu.variable import structure
 
 
@@ -60,7 +62,7 @@ class Trainer(Loop):
         validation = self._validation(validation_data, batch_size if validation_batch_size is None else validation_batch_size,
                                       validation_steps)
         backup, callbacks = backup_of(callbacks, resume)
-        with interrupts, closing(source, validation, backup):
+        with interrupts, freezing.as_compiled(self), self._binding(), closing(source, validation, backup):
             backup.begin()
             self._check_data(source, "train")
             source = self._fronted(source)
@@ -79,6 +81,7 @@ class Trainer(Loop):
             self.stop_training = False
             with self._guarded_by(callbacks), callbacks.ended_by_errors():
                 callbacks.on_train_begin()
+                self.__dict__["_trained_by"] = threading.current_thread()
                 seed, first, skip, logs = backup.resume(callbacks, (source, validation), make_default_seed(), initial_epoch)
                 for epoch in range(first, 0 if backup.stopped else epochs):
                     if epoch > first and source.used_up():
@@ -98,6 +101,7 @@ class Trainer(Loop):
                 for optimizer in self._optimizers():
                     optimizer.finalize_variable_values(self.trainable_variables)
                 callbacks.on_train_end(Logs(logs))
+                self.__dict__.pop("_trained_by", None)
         return self.history
 
     def _log_names(self, validates: bool):
@@ -131,13 +135,12 @@ class Trainer(Loop):
         due = (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
         if source is None or not due:
             return {}
-        trained = [(v, v._value) for v in self.metrics_variables]
+        variables = self.metrics_variables
+        trained = ownership.read(variables)
         try:
             result = self._evaluate(source, callbacks, steps)
         finally:
-            with interrupts.waiting():
-                for variable, value in trained:
-                    variable._value = value
+            ownership.write(variables, trained)
         return {f"val_{name}": value for name, value in result.items()}
 
     def _check_data(self, source, kind: str) -> None:
@@ -183,7 +186,7 @@ class Trainer(Loop):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=source.steps if steps is None else min(steps, source.steps or steps))
-        with interrupts, closing(source), callbacks.ended_by_errors():
+        with interrupts, self._binding(), closing(source), callbacks.ended_by_errors():
             logs = self._evaluate(source, callbacks, steps)
         logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
@@ -191,9 +194,9 @@ class Trainer(Loop):
     def _evaluate(self, source, callbacks, steps) -> dict:
         self._prepare(self._adapt(source.first()), "test")
         self._check_labels(source)
-        self.reset_metrics()
+        start = self._metrics_anew()
         callbacks.on_test_begin()
-        logs = Logs(self._run("test", source, callbacks, limit=_limit(steps)))
+        logs = Logs(self._run("test", source, callbacks, limit=_limit(steps), start=start))
         callbacks.on_test_end(logs)
         return dict.copy(logs)
 
@@ -240,7 +243,7 @@ class Trainer(Loop):
         """The short way for data of one batch."""
         bar = Progbar(1, verbose=verbose) if verbose else None
         with interrupts:
-            output = jax.tree.map(np.array, self._step("predict")((batch[0], None, None)))
+            output = jax.tree.map(np.array, once(self._step("predict"), (batch[0], None, None)))
         if bar is not None:
             bar.update(1)
         return output
@@ -251,13 +254,15 @@ class Trainer(Loop):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """One training step; returns the loss and metrics of this batch."""
         self._require_compiled("train_on_batch")
-        return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
+        with freezing.as_compiled(self), self._binding():
+            return self._on_batch("train", x, y, sample_weight, class_weight, return_dict)
 
     @errors.filtered
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """One evaluation step; returns the loss and metrics of this batch."""
         self._require_compiled("test_on_batch")
-        return self._on_batch("test", x, y, sample_weight, None, return_dict)
+        with self._binding():
+            return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
     @errors.filtered
     def predict_on_batch(self, x):
@@ -266,7 +271,7 @@ class Trainer(Loop):
         batch = self._adapt(source.first())
         self._prepare(batch, "predict")
         with interrupts:
-            return tree.map_structure(np.array, self._step("predict")(batch))
+            return tree.map_structure(np.array, once(self._step("predict"), batch))
 
     def _on_batch(self, kind, x, y, sample_weight, class_weight, return_dict):
         if class_weight is not None:
@@ -279,10 +284,14 @@ class Trainer(Loop):
         batch = self._adapt(source.first())
         self._prepare(batch, kind)
         self._check_labels(source)
-        self.reset_metrics()
+        if kind == "train":
+            self.__dict__["_trained_by"] = threading.current_thread()
+            self.reset_metrics()
+        start = self._metrics_anew() if kind == "test" else None
         with interrupts:
             step = self._step(kind)
-            logs = step(batch)
+            logs = once(step, batch, start, self._trained_elsewhere)
+            self.__dict__["_bound_untried"] = False
             self._watch(step, source, (0, 0, None, 0))
         logs = {k: _number(v) for k, v in logs.items()}
         return logs if return_dict else self._listed(logs)
