@@ -197,7 +197,7 @@ class Holder:
 
         A part that was set trainable after what holds it was frozen is trained; what was made after that is not.
         """
-        frozen = not self._trainable or frozen and not self._thawed
+        frozen = not self.trainable or frozen and not self._thawed
         own = [] if frozen else [v for v in self._own_variables() if v.trainable]
         return own + [v for layer in self._sublayers for v in layer._trained(frozen)]
 
