@@ -9,7 +9,7 @@ import pytest
 
 import cornu
 from cornu import callbacks as C
-from cornu import constraints, dtype_policies, initializers, layers, losses, metrics, optimizers, regularizers
+from cornu import constraints, dtype_policies, initializers, layers, losses, metrics, ops, optimizers, regularizers
 
 SRC = pathlib.Path(cornu.__file__).parent
 AREAS = ("callbacks", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "optimizers",
@@ -84,6 +84,40 @@ BAD = {
 def test_errors_of_constructors_show_only_the_users_lines(wrong):
     with pytest.raises((TypeError, ValueError)) as found:
         wrong()
+    assert not frames_of(found.value)
+
+
+# errors of other calls -----------------------------------------------------------------------------------------------------
+
+M, A = np.ones((4, 3), "float32"), np.ones((4, 2), "float32")
+WRONG = {
+    "op": lambda t: ops.matmul(M, M), "op of symbolic tensors": lambda t: ops.matmul(cornu.Input((3,)), cornu.Input((4, 5))),
+    "op, arguments": lambda t: ops.one_hot(M), "axis": lambda t: ops.sum(M, axis=7), "random": lambda t: cornu.random.normal((2,), stddev="a"),
+    "operator": lambda t: cornu.Input((3,)) + cornu.Input((4,)), "index": lambda t: cornu.Input((3,))[:, 5],
+    "loss": lambda t: losses.MeanSquaredError()(M, A), "loss function": lambda t: losses.mean_squared_error(M, A),
+    "metric": lambda t: metrics.MeanSquaredError().update_state(M, A), "metric call": lambda t: metrics.MeanSquaredError()(M, A),
+    "optimizer": lambda t: optimizers.SGD().apply([M], [cornu.Variable(A)]), "layer": lambda t: layers.LSTM(2)(M),
+    "model": lambda t: dense()(np.ones((2, 5))), "add_weight": lambda t: layers.Dense(2).add_weight((-1,)),
+    "set_weights": lambda t: dense().set_weights([M]), "get_layer": lambda t: dense().get_layer("x"), "assign": lambda t: cornu.Variable(M).assign(A),
+    "fit": lambda t: dense().fit(M, M), "compile": lambda t: dense(optimizer="sgdd"), "predict": lambda t: dense().predict(np.ones((2, 5))),
+    "save": lambda t: dense().save(t / "a.txt"), "save_weights": lambda t: dense().save_weights(t / "a.txt"),
+    "load": lambda t: cornu.models.load_model(t / "none.keras"), "load_weights": lambda t: dense().load_weights(t / "none.weights.h5"),
+    "from_config": lambda t: layers.Dense.from_config({"unit": 3}), "count_params": lambda t: layers.Dense(2).count_params(),
+    "deserialize": lambda t: layers.deserialize({"class_name": "Foo", "config": {}}), "initializer": lambda t: initializers.Identity()((3,)),
+    "losses.get": lambda t: losses.get("foo"), "optimizers.get": lambda t: optimizers.get("foo"),
+    "activations.get": lambda t: cornu.activations.get("foo"), "initializers.get": lambda t: initializers.get("foo"),
+    "metrics.get": lambda t: metrics.get("foo"), "regularizers.get": lambda t: regularizers.get("foo"),
+    "to_categorical": lambda t: cornu.utils.to_categorical([5], 3), "pad_sequences": lambda t: cornu.utils.pad_sequences(3),
+    "adapt": lambda t: layers.Normalization().adapt("x"), "folder": lambda t: cornu.utils.image_dataset_from_directory(t / "none"),
+    "floatx": lambda t: cornu.config.set_floatx("float12"), "policy": lambda t: cornu.config.set_dtype_policy("foo"),
+    "tree": lambda t: cornu.tree.assert_same_structure([1], [1, 2]),
+}
+
+
+@pytest.mark.parametrize("wrong", [pytest.param(does, id=name) for name, does in WRONG.items()])
+def test_errors_of_calls_show_only_the_users_lines(wrong, tmp_path):
+    with pytest.raises((TypeError, ValueError, OSError)) as found:
+        wrong(tmp_path)
     assert not frames_of(found.value)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1] / "src" / "cornu"
 FLOORS = [
-    ["check", "arguments", "config", "system", "files", "names", "version", "frames", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
+    ["check", "arguments", "frames", "config", "system", "files", "names", "version", "tree", "errors", "interrupts", "context", "dtypes", "dtype_policies", "registry"],
     ["distribution", "variable", "ownership", "awaiting", "lowering", "random", "holder", "rematerialization"],
     ["sizes", "trials", "sparse", "symbolic", "input_spec", "ops"],
     ["regularizers", "constraints", "initializers", "activations", "data"],

@@ -4,7 +4,7 @@ from typing import Any, Callable
 
 import jax.numpy as jnp
 
-from cornu import registry
+from cornu import frames, registry
 from cornu.ops.kit import inexact
 from cornu.ops.nn_activations import (celu, elu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_tanh, leaky_relu,
                                       log_sigmoid, log_softmax, relu6, selu, sigmoid, silu, soft_shrink, softmax,
@@ -77,6 +77,7 @@ _FUNCTIONS = (celu, elu, exponential, gelu, glu, hard_shrink, hard_sigmoid, hard
 registry.add_functions("activations", {f.__name__: f for f in _FUNCTIONS} | {"swish": silu, "hard_swish": hard_silu})
 
 
+@frames.filtered
 def get(identifier: Any) -> Callable:
     """The activation that a name, a config or a callable means; `linear` for None.
 
@@ -93,6 +94,7 @@ def serialize(activation: Callable) -> Any:
     return registry.serialize(activation)
 
 
+@frames.filtered
 def deserialize(config: Any, custom_objects: dict | None = None) -> Callable:
     """The activation that `serialize` wrote."""
     return registry.deserialize(config, custom_objects, "activations", "activation")

@@ -8,11 +8,11 @@ import pathlib
 import shutil
 import tempfile
 
-from cornu import check
+from cornu import check, frames
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
-_state = {"max_epochs": None, "max_steps_per_epoch": None, "traceback_filtering": True, "interactive_logging": True,
+_state = {"max_epochs": None, "max_steps_per_epoch": None, "interactive_logging": True,
           "flash_attention": None, "device": None, "allow_nan": False,
           "archive_limits": {"bytes": None, "members": None}, "opening_seconds": 4.0}
 
@@ -53,6 +53,7 @@ def floatx() -> str:
     return _settings["floatx"]
 
 
+@frames.filtered
 def set_floatx(value: str) -> None:
     """Set the default float type: one of float16, bfloat16, float32, float64 (float64 turns JAX's x64 mode on)."""
     _settings["floatx"] = check.one_of("value", value, _FLOATS)
@@ -67,6 +68,7 @@ def epsilon() -> float:
     return _settings["epsilon"]
 
 
+@frames.filtered
 def set_epsilon(value: float) -> None:
     """Set the number that `epsilon()` returns."""
     _settings["epsilon"] = check.positive("value", value, kind=float)
@@ -77,6 +79,7 @@ def image_data_format() -> str:
     return _settings["image_data_format"]
 
 
+@frames.filtered
 def set_image_data_format(data_format: str) -> None:
     """Set the default layout of images."""
     _settings["image_data_format"] = check.one_of("data_format", data_format, ("channels_last", "channels_first"))
@@ -94,6 +97,7 @@ def backend() -> str:
     return "jax"
 
 
+@frames.filtered
 def set_backend(backend: str) -> None:
     """Accepts `'jax'`, the one engine; anything else is a ValueError."""
     if backend != "jax":
@@ -105,6 +109,7 @@ def max_epochs() -> int | None:
     return _state["max_epochs"]
 
 
+@frames.filtered
 def set_max_epochs(max_epochs: int | None) -> None:
     """Limit the epochs of any `fit` (for quick checks of long scripts)."""
     _state["max_epochs"] = max_epochs if max_epochs is None else check.positive("max_epochs", max_epochs)
@@ -115,6 +120,7 @@ def max_steps_per_epoch() -> int | None:
     return _state["max_steps_per_epoch"]
 
 
+@frames.filtered
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """Limit the steps of any epoch (for quick checks of long scripts)."""
     value = max_steps_per_epoch
@@ -123,17 +129,17 @@ def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
 
 def is_traceback_filtering_enabled() -> bool:
     """Whether errors hide the library's own frames."""
-    return _state["traceback_filtering"]
+    return frames.filters_tracebacks()
 
 
 def enable_traceback_filtering() -> None:
     """Hide the library's own frames in errors (the default)."""
-    _state["traceback_filtering"] = True
+    frames.filter_tracebacks(True)
 
 
 def disable_traceback_filtering() -> None:
     """Show every frame in errors."""
-    _state["traceback_filtering"] = False
+    frames.filter_tracebacks(False)
 
 
 def is_interactive_logging_enabled() -> bool:
@@ -176,6 +182,7 @@ def allows_nan() -> bool:
     return _state["allow_nan"]
 
 
+@frames.filtered
 def set_archive_limits(bytes: int | None = None, members: int | None = None) -> None:
     """Bound what an archive may be unpacked to, in `get_file(extract=True)` and in data sets; None leaves a limit.
 
@@ -198,6 +205,7 @@ def archive_limits() -> dict:
     return dict(_state["archive_limits"])
 
 
+@frames.filtered
 def set_opening_seconds(seconds: float | None) -> None:
     """Bound how long a model file may take to open: so many seconds of computing, and a little for each of its layers.
 
@@ -229,6 +237,7 @@ def is_nnx_enabled() -> bool:
     return False
 
 
+@frames.filtered
 def set_device(device: str) -> None:
     """Choose where new arrays and computations live: `'cpu'`, `'gpu'`, `'tpu'`, or one of them as in `'gpu:1'`.
 

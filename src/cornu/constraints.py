@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from cornu import check, config, registry
+from cornu import check, config, frames, registry
 from cornu.ops.kit import inexact, integers, wide
 from cornu.registry import Configurable
 
@@ -89,16 +89,19 @@ registry.add_functions("constraints", {"max_norm": MaxNorm, "min_max_norm": MinM
                                        "unit_norm": UnitNorm})
 
 
+@frames.filtered
 def get(identifier: Any) -> Constraint | None:
     """The constraint that a name, a config, a class or a callable means; None for None."""
     return registry.get(identifier, "constraints", "constraint")
 
 
+@frames.filtered
 def serialize(constraint: Constraint) -> dict:
     """The constraint as a config."""
     return registry.serialize(constraint)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> Constraint:
     """The constraint that `serialize` wrote."""
     return registry.deserialize(config, custom_objects, "constraints", "constraint")

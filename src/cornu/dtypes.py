@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from cornu import check, config, errors
+from cornu import check, config, errors, frames
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "int4", "uint4")
@@ -319,17 +319,20 @@ def dtype_policy() -> DTypePolicy:
     return _global[0] or DTypePolicy(config.floatx())
 
 
+@frames.filtered
 def set_dtype_policy(policy) -> None:
     """Set the policy of layers made from now on: a DTypePolicy or its name."""
     _global[0] = get(policy)
 
 
+@frames.filtered
 def serialize(dtype_policy: DTypePolicy) -> dict:
     """The policy as a dict, in Keras's form."""
     return {"module": "keras", "class_name": type(dtype_policy).__name__, "config": dtype_policy.get_config(),
             "registered_name": None}
 
 
+@frames.filtered
 def deserialize(config, custom_objects=None) -> DTypePolicy:
     """The policy from the dict that `serialize` made."""
     known = {c.__name__: c for c in (DTypePolicy, FloatDTypePolicy, DTypePolicyMap)} | (custom_objects or {})

@@ -1,6 +1,5 @@
 """Errors on their way out: which layer they come from, what to do about JAX's own, and only the user's own frames."""
 
-import functools
 import inspect
 import os
 import re
@@ -8,7 +7,8 @@ import re
 import jax
 import numpy as np
 
-from cornu import arguments, config, frames
+from cornu import frames
+from cornu.frames import filtered, user_frames
 
 # What JAX says when a tensor's value is asked for that is not there yet, and what helps.
 _HINTS = (
@@ -22,7 +22,6 @@ _HINTS = (
      "A Python number is needed here, and a tensor has no value while a model is built or compiled. Use cornu.ops, and "
      "x.shape for sizes."),
 )
-_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def note_layer(error, layer, args):
@@ -128,19 +127,6 @@ def in_layer(error, layer, args):
     return user_frames(note_layer(error, layer, args))
 
 
-def user_frames(error):
-    """The error, and those that led to it, with only the user's frames in their tracebacks, when filtering is on."""
-    if config.is_traceback_filtering_enabled():
-        seen, part = set(), error
-        while part is not None and id(part) not in seen:
-            seen.add(id(part))
-            part.__traceback__ = frames.own_traceback(part.__traceback__)
-            part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
-        if notes := getattr(error, "__notes__", None):  # JAX's remark on its own filtering says nothing to the user
-            error.__notes__ = [note for note in notes if not note.startswith("-----")]
-    return error
-
-
 def shortened(error):
     """An error of a function that a compiled program called, with the user's lines of the traceback in XLA's message only."""
     first, *lines = str(error).splitlines()
@@ -149,33 +135,9 @@ def shortened(error):
     return type(error)("\n".join([first.partition(": Traceback")[0] + ":", *own[-3:], *lines[-1:]])) if lines else error
 
 
-def filtered(fn):
-    """Decorator for public functions: errors leave them without the library's own frames.
-
-    A bare `raise` at the end, since any other one would put this function's own frame into the traceback again.
-    """
-
-    @functools.wraps(fn)
-    def wrapper(*args, **kwargs):
-        try:
-            return fn(*args, **kwargs)
-        except Exception as error:
-            user_frames(_with_todays_name(error, fn))
-            raise
-
-    return wrapper
-
-
 def filter_constructor(cls) -> None:
-    """Let the errors of a class of the library's own leave its constructor without the library's frames."""
-    if cls.__module__.partition(".")[0] == "cornu" and "__init__" in vars(cls):
-        cls.__init__ = filtered(cls.__init__)
-
-
-def _with_todays_name(error, fn):
-    """A TypeError about an argument of older Kerases says what that is called today."""
-    if isinstance(error, TypeError) and (told := _UNEXPECTED.search(str(error))):
-        name = arguments.RENAMED.get(told[1])
-        if name in inspect.signature(fn).parameters:
-            error.args = (f"{error}: {told[1]}= is {name}= today.",)
-    return error
+    """Let the errors of a class of the library's own leave its constructor and its calls without the library's frames."""
+    if cls.__module__.partition(".")[0] == "cornu":
+        for name in ("__init__", "__call__", "update_state") if not hasattr(cls, "call") else ("__init__",):  # layers see to theirs
+            if name in vars(cls):
+                setattr(cls, name, filtered(vars(cls)[name]))

@@ -1,14 +1,21 @@
 """Which frames of the stack are the user's own: warnings point there, and errors show only those."""
 
 import contextvars
+import functools
+import inspect
+import re
 import sys
 import types
 import warnings
+
+from cornu import arguments
 
 LIBRARY = ("cornu", "jax", "jaxlib")
 # What stands between two frames of the library, and is nobody's own.
 _BETWEEN = ("contextlib", "functools", "threading", "concurrent")
 
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_filtering = True
 # Where a thread of the library's own, which no user's line has called, leaves its warnings for who started it.
 _left: contextvars.ContextVar = contextvars.ContextVar("cornu_left_warnings", default=None)
 
@@ -33,6 +40,56 @@ def own_traceback(trace) -> types.TracebackType | None:
     for part in reversed(kept):
         rebuilt = types.TracebackType(rebuilt, part.tb_frame, part.tb_lasti, part.tb_lineno)
     return rebuilt
+
+
+def filter_tracebacks(on: bool) -> None:
+    """Whether errors hide the library's own frames from now on."""
+    global _filtering
+    _filtering = on
+
+
+def filters_tracebacks() -> bool:
+    """Whether errors hide the library's own frames."""
+    return _filtering
+
+
+def user_frames(error):
+    """The error, and those that led to it, with only the user's frames in their tracebacks, when filtering is on."""
+    if _filtering:
+        seen, part = set(), error
+        while part is not None and id(part) not in seen:
+            seen.add(id(part))
+            part.__traceback__ = own_traceback(part.__traceback__)
+            part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
+        if notes := getattr(error, "__notes__", None):  # JAX's remark on its own filtering says nothing to the user
+            error.__notes__ = [note for note in notes if not note.startswith("-----")]
+    return error
+
+
+def filtered(fn):
+    """Decorator for public functions: errors leave them without the library's own frames.
+
+    A bare `raise` at the end, since any other one would put this function's own frame into the traceback again.
+    """
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        try:
+            return fn(*args, **kwargs)
+        except Exception as error:
+            user_frames(_with_todays_name(error, fn))
+            raise
+
+    return wrapper
+
+
+def _with_todays_name(error, fn):
+    """A TypeError about an argument of older Kerases says what that is called today."""
+    if isinstance(error, TypeError) and (told := _UNEXPECTED.search(str(error))):
+        name = arguments.RENAMED.get(told[1])
+        if name in inspect.signature(fn).parameters:
+            error.args = (f"{error}: {told[1]}= is {name}= today.",)
+    return error
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

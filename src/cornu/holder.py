@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 
-from cornu import context, ownership, registry, tree
+from cornu import context, frames, ownership, registry, tree
 from cornu.random import SeedGenerator
 from cornu.variable import Variable, in_scope, structure
 
@@ -248,6 +248,7 @@ class Holder:
 
     # values ----------------------------------------------------------------------------------------------------
 
+    @frames.filtered
     def count_params(self) -> int:
         """The number of values in the weights. Raises ValueError before the layer is built."""
         if not self.built:
@@ -259,6 +260,7 @@ class Holder:
         """The weights as NumPy arrays, in the order of `weights`."""
         return [np.array(v.raw) for v in self.weights]
 
+    @frames.filtered
     def set_weights(self, weights) -> None:
         """Set all weights from arrays in the order of `weights`; nothing changes when one of them does not fit."""
         own = self.weights
@@ -280,6 +282,7 @@ class Holder:
         for index, variable in enumerate(self._own_variables()):
             store[str(index)] = variable
 
+    @frames.filtered
     def load_own_variables(self, store: dict) -> None:
         """Take this layer's own weights from `store`."""
         own = self._own_variables()

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, dtypes, random, registry
+from cornu import check, dtypes, frames, random, registry
 from cornu.registry import Configurable
 from cornu.variable import Variable, filled
 
@@ -289,6 +289,7 @@ registry.add_functions("initializers", {
     "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal, "STFTInitializer": STFT})
 
 
+@frames.filtered
 def get(identifier: Any) -> Callable | None:
     """The initializer that a name, a config, a class, a callable or an array means; None for None.
 
@@ -318,6 +319,7 @@ def serialize(initializer: Initializer) -> dict:
     return registry.serialize(initializer)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> Initializer:
     """The initializer that `serialize` wrote."""
     return registry.deserialize(config, custom_objects, "initializers", "initializer")

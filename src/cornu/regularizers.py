@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.ops.kit import inexact
 from cornu.registry import Configurable
 
@@ -100,16 +100,19 @@ registry.add_functions("regularizers", {"l1": L1, "l2": L2, "l1l2": L1L2, "l1_l2
                                         "orthogonal_regularizer": OrthogonalRegularizer})
 
 
+@frames.filtered
 def get(identifier: Any) -> Regularizer | None:
     """The regularizer that a name, a config, a class or a callable means; None for None."""
     return registry.get(identifier, "regularizers", "regularizer")
 
 
+@frames.filtered
 def serialize(regularizer: Regularizer) -> dict:
     """The regularizer as a config."""
     return registry.serialize(regularizer)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> Regularizer:
     """The regularizer that `serialize` wrote."""
     return registry.deserialize(config, custom_objects, "regularizers", "regularizer")

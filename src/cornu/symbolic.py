@@ -303,18 +303,22 @@ def op(fn):
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
-        if any_symbolic(args, kwargs):
-            outputs = _infer_once(wrapper, args, kwargs)
-            Call(OpCall(wrapper), args, kwargs, outputs)
-            return outputs
-        if sparse.any_sparse(args, kwargs):
-            return sparse.apply(fn.__name__, fn, args, kwargs)
         try:
-            return fn(*args, **kwargs)
-        except (TypeError, ValueError) as error:
-            if (clear := errors.about_dtypes(error, fn, args, kwargs)) is None:
-                raise
-            raise clear from None
+            if any_symbolic(args, kwargs):
+                outputs = _infer_once(wrapper, args, kwargs)
+                Call(OpCall(wrapper), args, kwargs, outputs)
+                return outputs
+            if sparse.any_sparse(args, kwargs):
+                return sparse.apply(fn.__name__, fn, args, kwargs)
+            try:
+                return fn(*args, **kwargs)
+            except (TypeError, ValueError) as error:
+                if (clear := errors.about_dtypes(error, fn, args, kwargs)) is None:
+                    raise
+                raise clear from None
+        except Exception as error:
+            errors.user_frames(error)
+            raise
 
     return wrapper
 

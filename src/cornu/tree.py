@@ -148,6 +148,7 @@ def _like(container: dict, items: dict) -> dict:
     return made
 
 
+@frames.filtered
 def pack_sequence_as(structure: Any, flat_sequence) -> Any:
     """Put flat values into the structure's form. Raises ValueError where their number differs."""
     flat = list(flat_sequence)
@@ -182,6 +183,7 @@ def traverse(func: Callable, structure: Any, top_down: bool = True) -> Any:
     return structure
 
 
+@frames.filtered
 def assert_same_structure(a: Any, b: Any, check_types: bool | None = None) -> None:
     """Raise ValueError unless both have the same containers in the same places; all kinds of dict are one.
 

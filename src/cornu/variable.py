@@ -20,7 +20,7 @@ try:
 except ImportError:  # the public way imports all of jax.extend with it, 30 ms
     from jax.extend.core import get_opaque_trace_state
 
-from cornu import context, dtypes, errors, names, tree
+from cornu import context, dtypes, errors, frames, names, tree
 
 _scope: contextvars.ContextVar = contextvars.ContextVar("cornu_scope", default=None)
 
@@ -386,6 +386,7 @@ class Variable:
 
     # writing ---------------------------------------------------------------------------------------------------
 
+    @frames.filtered
     def assign(self, value):
         """Set a new value of the same shape (it is cast to the variable's dtype); returns the value."""
         given = getattr(value, "raw", value)
@@ -420,10 +421,12 @@ class Variable:
             self._value = value if self._layout is None else _place(value, self._layout, may_alias=False)
         return value
 
+    @frames.filtered
     def assign_add(self, value):
         """Add to the value; returns the sum."""
         return self._write(self._kept(self.raw + getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype)))
 
+    @frames.filtered
     def assign_sub(self, value):
         """Subtract from the value; returns the difference."""
         return self._write(self._kept(self.raw - getattr(value, "raw", jnp.asarray(value)).astype(self._value.dtype)))

@@ -1,6 +1,6 @@
 """Layers: a file per family."""
 
-from cornu import registry
+from cornu import frames, registry
 from cornu.layers.activation import Activation, ReLU, LeakyReLU, PReLU, ELU, Softmax, ThresholdedReLU
 from cornu.layers.attention import (
     Attention, AdditiveAttention, MultiHeadAttention, GroupedQueryAttention, GroupQueryAttention
@@ -46,11 +46,13 @@ from cornu.layers.rnn import (
 from cornu.input_spec import InputSpec
 
 
+@frames.filtered
 def serialize(layer) -> dict:
     """A layer's config as JSON can hold it; `deserialize` reads it back."""
     return registry.serialize(layer)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> Layer:
     """The layer of a config, of cornu or Keras; `custom_objects` names the caller's own classes and functions.
 

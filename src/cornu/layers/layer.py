@@ -194,6 +194,7 @@ class Layer(Holder, Operation):
             return {**{f"args_{i}": a for i, a in enumerate(args)}, **kwargs}
         return {**dict(zip(named, args)), **kwargs}
 
+    @frames.filtered
     def add_weight(self, shape=None, initializer=None, dtype=None, trainable: bool = True, autocast: bool = True,
                    regularizer=None, constraint=None, aggregation: str = "none", overwrite_with_gradient: bool = False,
                    name: str | None = None, layout=None) -> Variable:

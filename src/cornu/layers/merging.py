@@ -5,7 +5,7 @@ import functools
 import jax.numpy as jnp
 from jax import lax
 
-from cornu import ops
+from cornu import frames, ops
 from cornu import sparse
 from cornu.layers.layer import Layer
 from cornu.layers.parts import called
@@ -305,11 +305,13 @@ add, subtract, multiply = map(_function, (Add, Subtract, Multiply))
 average, maximum, minimum = map(_function, (Average, Maximum, Minimum))
 
 
+@frames.filtered
 def concatenate(inputs, axis=-1, **kwargs):
     """`Concatenate` as a function."""
     return Concatenate(axis, **kwargs)(inputs)
 
 
+@frames.filtered
 def dot(inputs, axes=-1, **kwargs):
     """`Dot` as a function."""
     return Dot(axes, **kwargs)(inputs)

@@ -1,6 +1,6 @@
 """Losses: what training makes small. Each is a class and a function, and has a name for `compile`."""
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.losses.base import FUNCTIONS, Loss, LossFunctionWrapper, check_bits, check_labels
 from cornu.losses.probabilistic import (
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
@@ -46,6 +46,7 @@ class Reduction:
         check.one_of("reduction", key, cls.all())
 
 
+@frames.filtered
 def get(identifier):
     """A loss from None, a name ("mse", "MeanSquaredError"), a config, a class, a function or a loss.
 
@@ -57,11 +58,13 @@ def get(identifier):
     return registry.get(identifier, "losses", "loss")
 
 
+@frames.filtered
 def serialize(loss):
     """A loss as JSON can hold it; `deserialize` reads it back."""
     return registry.serialize(loss)
 
 
+@frames.filtered
 def deserialize(name, custom_objects: dict | None = None):
     """The loss that a name or a config means; `custom_objects` names the caller's own functions and classes."""
     found = registry.deserialize(name, custom_objects, "losses", "loss")

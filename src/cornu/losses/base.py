@@ -171,6 +171,7 @@ class Loss(Configurable):
         """One value per sample, of shape (batch, ...)."""
         raise NotImplementedError(f"Loss {type(self).__name__} must define `call(self, y_true, y_pred)`.")
 
+    @frames.filtered
     def __call__(self, y_true, y_pred, sample_weight=None):
         """The loss of a batch; `sample_weight` is None or has the shape (batch,) or that of what `call` returns."""
         with jax.named_scope(self.name):
@@ -256,6 +257,7 @@ def function_config(fn) -> dict:
 # Labels ----------------------------------------------------------------------------------------------------------
 
 
+@frames.filtered
 def check_labels(y, num_classes: int, ignore_class: int | None = None) -> None:
     """Raise ValueError for a class number of `y` (a NumPy array) outside 0 ... num_classes - 1, naming the first.
 
@@ -282,6 +284,7 @@ def check_labels(y, num_classes: int, ignore_class: int | None = None) -> None:
                          "layer; a sparse categorical cross-entropy leaves out the label given as ignore_class.")
 
 
+@frames.filtered
 def check_bits(y) -> None:
     """Raise ValueError for an integer of `y` (a NumPy array) other than 0 and 1, naming the first.
 

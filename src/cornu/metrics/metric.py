@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import context, dtypes, names, registry, tree
+from cornu import context, dtypes, frames, names, registry, tree
 from cornu.losses.base import Loss, align, function_config, lift, mask_of
 from cornu.metrics.tally import Tally
 from cornu.ops.kit import tensor
@@ -126,6 +126,7 @@ class Metric(Configurable):
                              "given. A metric that takes its shapes from data must see a batch (or `build`) first.")
         return variables
 
+    @frames.filtered
     def __call__(self, *args, **kwargs):
         """Take in a batch and return the value so far."""
         self.update_state(*args, **kwargs)

@@ -1,6 +1,6 @@
 """The names of metrics: `get`, `serialize`, `deserialize`."""
 
-from cornu import losses, registry
+from cornu import frames, losses, registry
 from cornu.metrics import accuracy, auc, averages, confusion, iou, scores
 from cornu.metrics.metric import Mean, MeanMetricWrapper, Metric, Sum
 from cornu.names import to_snake_case
@@ -27,6 +27,7 @@ registry.add_functions("metrics", {
     "rmse": averages.RootMeanSquaredError, "logcosh": averages.LogCoshError, "acc": accuracy.Accuracy})
 
 
+@frames.filtered
 def get(identifier):
     """A metric from None, a name ("mse", "AUC", "recall"), a config, a class, a function or a metric.
 
@@ -40,11 +41,13 @@ def get(identifier):
     return registry.get(identifier, "metrics", "metric")
 
 
+@frames.filtered
 def serialize(metric):
     """A metric as JSON can hold it; `deserialize` reads it back."""
     return registry.serialize(metric)
 
 
+@frames.filtered
 def deserialize(config, custom_objects: dict | None = None):
     """The metric that a name or a config means; `custom_objects` names the caller's own functions and classes."""
     if isinstance(config, dict) and config.get("class_name") == "function" and config.get("config") in FUNCTIONS:

@@ -125,6 +125,7 @@ class Model(Trainer, Layer):
 
     autograph_info__ = {}  # TensorFlow reads this name: what has it is called as it is, not rewritten
 
+    @frames.filtered
     def __call__(self, *args, **kwargs):
         if self.graph is not None and tensorflow_graphs.in_graph(args, kwargs):
             return tensorflow_graphs.called(self, args, kwargs)
@@ -268,14 +269,17 @@ class Model(Trainer, Layer):
         """Print the model's layers, shapes and numbers of parameters as a table."""
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
+    @frames.filtered
     def save(self, filepath, overwrite=True, zipped=None, **kwargs) -> None:
         """Write architecture, weights and optimizer into one `.keras` file (see `saving.save_model`)."""
         _saving().save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
+    @frames.filtered
     def save_weights(self, filepath, overwrite=True, max_shard_size=None, **kwargs) -> None:
         """Write the weights into a `.weights.h5` or `.safetensors` file, or several (see `saving.save_weights`)."""
         _saving().save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
+    @frames.filtered
     def load_weights(self, filepath, skip_mismatch=False, **kwargs):
         """Read the weights from a file that `save_weights` or Keras wrote (see `saving.load_weights`)."""
         return _saving().load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
@@ -288,6 +292,7 @@ class Model(Trainer, Layer):
         """All state as nested dicts by the variables' paths, as JAX ("backend_tensor") or NumPy ("numpy_array") arrays."""
         return _saving().tensors.get_state_tree(self, value_format)
 
+    @frames.filtered
     def set_state_tree(self, state_tree: dict) -> None:
         """Set the state from nested dicts; what they leave out stays. Raises ValueError for unknown paths and shapes."""
         _saving().tensors.set_state_tree(self, state_tree)

@@ -1,6 +1,6 @@
 """The operators of KerasTensor, and random numbers from symbolic arguments: each records the op of the same meaning."""
 
-from cornu import random
+from cornu import frames, random
 from cornu.ops import numpy_elementwise as elementwise
 from cornu.ops.numpy_products import matmul
 from cornu.ops.numpy_shape import get_item, reshape, squeeze
@@ -15,7 +15,7 @@ _UNARY = {"neg": "negative", "abs": "absolute", "invert": "logical_not"}
 
 def _attach(name, method):
     method.__name__ = f"__{name}__"
-    setattr(KerasTensor, method.__name__, method)
+    setattr(KerasTensor, method.__name__, frames.filtered(method))
 
 
 def _attach_binary(name, fn):

@@ -1,6 +1,6 @@
 """Optimizers and learning-rate schedules."""
 
-from cornu import registry
+from cornu import frames, registry
 from cornu.optimizers import legacy, schedules
 from cornu.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam, ScheduleFreeAdamW
 from cornu.optimizers.adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
@@ -13,6 +13,7 @@ from cornu.optimizers.sgd import SGD, Lion
 from cornu.optimizers.slices import IndexedSlices
 
 
+@frames.filtered
 def get(identifier):
     """An optimizer from its name in any case (`"adam"`), a config dict, or an instance; None stays None.
 
@@ -33,11 +34,13 @@ def get(identifier):
                      "config dict.")
 
 
+@frames.filtered
 def serialize(optimizer: Optimizer) -> dict:
     """The optimizer as a dict, in Keras's form."""
     return registry.serialize(optimizer)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> Optimizer:
     """The optimizer from the dict that `serialize` (or Keras's) wrote; class names are read in any case."""
     config = {**config, "class_name": _spelled(config["class_name"])}

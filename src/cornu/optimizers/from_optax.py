@@ -6,7 +6,7 @@ from typing import Any, Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.optimizers.optimizer import Optimizer
 from cornu.optimizers.slices import dense
 
@@ -85,6 +85,7 @@ class OptaxOptimizer(Optimizer):
         return super().from_config(config, custom_objects)
 
 
+@frames.filtered
 def from_optax(transformation: Callable, *, name: str | None = None, scale: Any = 1.0, options: dict | None = None,
                **arguments) -> OptaxOptimizer:
     """Use an optax gradient transformation as an optimizer; its state is trained, saved and restored like the rest.

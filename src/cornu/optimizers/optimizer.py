@@ -295,12 +295,14 @@ class Optimizer(Configurable):
 
     # applying gradients ----------------------------------------------------------------------------------------
 
+    @frames.filtered
     def apply_gradients(self, grads_and_vars) -> Variable:
         """Update variables from pairs of gradient and variable; returns the step count."""
         grads, variables = zip(*grads_and_vars)
         self.apply(list(grads), list(variables))
         return self._iterations
 
+    @frames.filtered
     def apply(self, grads: Sequence, trainable_variables: Sequence | None = None) -> None:
         """Update variables from their gradients.
 
@@ -522,6 +524,7 @@ class Optimizer(Configurable):
         for i, variable in enumerate(self.variables):
             store[str(i)] = variable
 
+    @frames.filtered
     def load_own_variables(self, store) -> None:
         """Read what `save_own_variables` wrote; where the number of variables differs, warn and read nothing."""
         if len(store) != len(self.variables):
@@ -531,6 +534,7 @@ class Optimizer(Configurable):
         for i, variable in enumerate(self.variables):
             variable.assign(store[str(i)])
 
+    @frames.filtered
     def set_weights(self, weights: Sequence) -> None:
         """Set all variables from arrays in the order of `variables`."""
         if len(weights) != len(self.variables):

@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.registry import Configurable
 
 
@@ -227,11 +227,13 @@ class CosineDecayRestarts(_Schedule):
         return self.initial_learning_rate * ((1 - self.alpha) * fall + self.alpha)
 
 
+@frames.filtered
 def serialize(learning_rate_schedule: LearningRateSchedule) -> dict:
     """The schedule as a dict, in Keras's form."""
     return registry.serialize(learning_rate_schedule)
 
 
+@frames.filtered
 def deserialize(config: dict, custom_objects: dict | None = None) -> LearningRateSchedule:
     """The schedule from the dict that `serialize` (or Keras's) wrote."""
     return registry.deserialize(config, custom_objects, "optimizers.schedules", "learning rate schedule")

@@ -24,6 +24,7 @@ from cornu.version import __version__
 _KERAS = "3.15.1"  # the format's version, as Keras writes it
 
 
+@frames.filtered
 def save_model(model, filepath, overwrite: bool = True, zipped: bool | None = None, include_optimizer: bool = True,
                save_format: str | None = None, **kwargs) -> None:
     """Write a model's architecture, weights, compile settings and optimizer, whole or not at all.
@@ -131,6 +132,7 @@ def _write_folder(model, path, texts, include_optimizer) -> None:
         put_folder(new, path)
 
 
+@frames.filtered
 def load_model(filepath, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True):
     """The model in a file, with its weights and, if `compile`, its optimizer and compile settings.
 
@@ -201,11 +203,13 @@ def _from_checkpoint(checkpoint: orbax.Checkpoint, custom_objects, compile):
     return model
 
 
+@frames.filtered
 def serialize_keras_object(obj):
     """Any object as JSON can hold it."""
     return registry.serialize(obj)
 
 
+@frames.filtered
 def deserialize_keras_object(config, custom_objects: dict | None = None, safe_mode: bool = True,
                              module_objects: dict | None = None, printable_module_name: str = "object", **kwargs):
     """The object that `serialize_keras_object` (Keras's too) wrote.

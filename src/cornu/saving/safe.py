@@ -12,6 +12,7 @@ import threading
 import zipfile
 import zlib
 
+from cornu import frames
 from cornu.errors import user_frames
 from cornu.saving import hdf5
 from cornu.saving.view import FileError, FileTypeError, View
@@ -319,6 +320,7 @@ def read_arrays(source, shown=None) -> dict:
     return read_h5(source, shown).arrays()
 
 
+@frames.filtered
 def read_config(data, shown: str = "The JSON") -> dict:
     """The config in a JSON text, once nothing in it is code, a path to open, or too much."""
     config = read_json(shown, data)

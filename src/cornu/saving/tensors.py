@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from cornu import check
+from cornu import check, frames
 from cornu.files import replacing
 from cornu.layers.layer import Layer
 from cornu.saving.hdf5 import Stored
@@ -71,6 +71,7 @@ def read_safetensors(path: str) -> tuple[dict, dict]:
     return arrays, names
 
 
+@frames.filtered
 def weights_by_path(model) -> dict:
     """A model's weights as NumPy arrays by their path in files; `load_weights` takes such a dict.
 

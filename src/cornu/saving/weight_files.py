@@ -14,6 +14,7 @@ from cornu.saving.view import FileError
 from cornu.saving.weights import LoadReport, fill, refuse_overwriting, write_h5
 
 
+@frames.filtered
 def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, objects_to_skip=None, **kwargs) -> None:
     """Write a model's weights (and its optimizer's) into a file, whole or not at all.
 
@@ -51,6 +52,7 @@ def save_weights(model, filepath, overwrite: bool = True, max_shard_size=None, o
         write_h5(model, path, skipped=objects_to_skip)
 
 
+@frames.filtered
 def load_weights(model, filepath, skip_mismatch: bool = False, strict: bool = True, by_name: bool = False,
                  objects_to_skip=None, **kwargs) -> LoadReport:
     """Read weights from a file of any kind that `save_weights` or Keras wrote. Nothing changes when it does not fit.

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, config, dtypes, random
+from cornu import check, config, dtypes, frames, random
 
 
+@frames.filtered
 def set_random_seed(seed: int) -> None:
     """Fix every source of chance: Python's, NumPy's, TensorFlow's where it is loaded, and cornu's own.
 
@@ -31,6 +32,7 @@ def set_random_seed(seed: int) -> None:
         tensorflow.random.set_seed(int(seed))
 
 
+@frames.filtered
 def to_categorical(x, num_classes: int | None = None):
     """Labels as rows that are 1 at the label and 0 elsewhere.
 
@@ -63,6 +65,7 @@ def to_categorical(x, num_classes: int | None = None):
     return jnp.asarray(rows, "float32") if isinstance(x, jax.Array) else rows
 
 
+@frames.filtered
 def normalize(x, axis: int = -1, order: float = 2):
     """Scale to unit length: x / ||x||, with zero left as it is.
 
@@ -84,6 +87,7 @@ def normalize(x, axis: int = -1, order: float = 2):
     return jnp.asarray(result, getattr(x, "dtype", None) if dtypes.is_float(values.dtype) else config.floatx())
 
 
+@frames.filtered
 def pad_sequences(sequences, maxlen: int | None = None, dtype="int32", padding: str = "pre", truncating: str = "pre",
                   value=0.0) -> np.ndarray:
     """Sequences of different lengths as one array (number of sequences, maxlen, ...).

@@ -5,7 +5,7 @@ import wave
 
 import numpy as np
 
-from cornu import check, config
+from cornu import check, config, frames
 from cornu.random import make_default_seed
 from cornu.utils.images import img_to_array, load_img
 from cornu.utils.splitting import Batches
@@ -102,6 +102,7 @@ def _batches(files, read, labels, label_mode, names, batch_size, shuffle, seed) 
     return made
 
 
+@frames.filtered
 def image_dataset_from_directory(directory, labels="inferred", label_mode: str | None = "int", class_names=None,
                                  color_mode: str = "rgb", batch_size: int | None = 32, image_size=(256, 256),
                                  shuffle: bool = True, seed: int | None = None, validation_split: float | None = None,
@@ -151,6 +152,7 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode: str |
                     subset, follow_links, verbose)
 
 
+@frames.filtered
 def text_dataset_from_directory(directory, labels="inferred", label_mode: str | None = "int", class_names=None,
                                 batch_size: int | None = 32, max_length: int | None = None, shuffle: bool = True,
                                 seed: int | None = None, validation_split: float | None = None, subset: str | None = None,
@@ -171,6 +173,7 @@ def text_dataset_from_directory(directory, labels="inferred", label_mode: str | 
                     subset, follow_links, verbose)
 
 
+@frames.filtered
 def audio_dataset_from_directory(directory, labels="inferred", label_mode: str | None = "int", class_names=None,
                                  batch_size: int | None = 32, sampling_rate: int | None = None,
                                  output_sequence_length: int | None = None, ragged: bool = False, shuffle: bool = True,

@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from cornu import check, config, system
+from cornu import check, config, frames, system
 from cornu.files import put_folder
 from cornu.utils import archives
 
@@ -30,6 +30,7 @@ class DamagedDownloadError(DownloadError, ValueError):
     """What arrived is not what was expected."""
 
 
+@frames.filtered
 def get_file(fname: str | None = None, origin: str | None = None, untar: bool = False, md5_hash: str | None = None,
              file_hash: str | None = None, cache_subdir: str = "datasets", hash_algorithm: str = "auto",
              extract: bool = False, archive_format="auto", cache_dir: str | None = None,

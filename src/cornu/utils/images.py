@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from cornu import check, config
+from cornu import check, config, frames
 
 _MODES = {"rgb": "RGB", "rgba": "RGBA", "grayscale": "L"}
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -19,6 +19,7 @@ def _pillow(what: str):
     return Image
 
 
+@frames.filtered
 def load_img(path, color_mode: str = "rgb", target_size=None, interpolation: str = "nearest", keep_aspect_ratio: bool = False):
     """An image file as a Pillow image.
 
@@ -54,6 +55,7 @@ def load_img(path, color_mode: str = "rgb", target_size=None, interpolation: str
     return image.resize(size, method, box=[left, top, left + crop_width, top + crop_height])
 
 
+@frames.filtered
 def img_to_array(img, data_format: str | None = None, dtype=None) -> np.ndarray:
     """A Pillow image as a float array (height, width, channels), or channels first.
 
@@ -74,6 +76,7 @@ def img_to_array(img, data_format: str | None = None, dtype=None) -> np.ndarray:
     return np.transpose(x, (2, 0, 1)) if config.standardize_data_format(data_format) == "channels_first" else x
 
 
+@frames.filtered
 def array_to_img(x, data_format: str | None = None, scale: bool = True, dtype=None):
     """An array (height, width, channels) of 1, 3 or 4 channels as a Pillow image.
 
@@ -103,6 +106,7 @@ def array_to_img(x, data_format: str | None = None, scale: bool = True, dtype=No
     return Image.fromarray((x[:, :, 0] if channels == 1 else x).astype("uint8"))
 
 
+@frames.filtered
 def save_img(path, x, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs) -> None:
     """Write an array into an image file.
 

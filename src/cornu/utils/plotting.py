@@ -2,7 +2,7 @@
 
 import pathlib
 
-from cornu import check, tree
+from cornu import check, frames, tree
 from cornu.models import Model, Sequential
 from cornu.models.summary import type_name
 from cornu.symbolic import KerasTensor
@@ -16,6 +16,7 @@ def _pydot(what: str):
     return pydot
 
 
+@frames.filtered
 def model_to_dot(model, show_shapes: bool = False, show_dtype: bool = False, show_layer_names: bool = True,
                  rankdir: str = "TB", expand_nested: bool = False, dpi: int = 200, subgraph: bool = False,
                  show_layer_activations: bool = False, show_trainable: bool = False, splines: str = "ortho"):
@@ -101,6 +102,7 @@ def label(operation, show_shapes, show_dtype, show_layer_names, show_layer_activ
     return "\n".join(parts)
 
 
+@frames.filtered
 def plot_model(model, to_file: str = "model.png", show_shapes: bool = False, show_dtype: bool = False,
                show_layer_names: bool = False, rankdir: str = "TB", expand_nested: bool = False, dpi: int = 200,
                show_layer_activations: bool = False, show_trainable: bool = False, splines: str = "ortho"):
@@ -139,6 +141,7 @@ def _notebook_image(path):
     return display.SVG(str(path)) if path.suffix == ".svg" else display.Image(filename=str(path))
 
 
+@frames.filtered
 def get_source_inputs(tensor) -> list:
     """The Input tensors that symbolic tensors are computed from, in the order in which they are met.
 

@@ -3,9 +3,10 @@
 import gc
 import json
 
-from cornu import dtypes, names, random
+from cornu import dtypes, frames, names, random
 
 
+@frames.filtered
 def clear_session(free_memory: bool = True) -> None:
     """Start anew: automatic names count from the beginning, the global seed and dtype policy are forgotten.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cornu import check, tree
+from cornu import check, frames, tree
 from cornu.random import make_default_seed
 
 
@@ -31,6 +31,7 @@ class Batches:
             yield tree.map_structure(lambda part: part[rows] if self.batch_size else part[rows][0], self.parts)
 
 
+@frames.filtered
 def split_dataset(dataset, left_size=None, right_size=None, shuffle: bool = False, seed: int | None = None,
                   preferred_backend: str | None = None) -> tuple:
     """Cut data into a left and a right part.
@@ -111,6 +112,7 @@ class _Windows:
         return self.series[self.starts[rows][:, None] + self.steps]
 
 
+@frames.filtered
 def timeseries_dataset_from_array(data, targets, sequence_length: int, sequence_stride: int = 1, sampling_rate: int = 1,
                                   batch_size: int | None = 128, shuffle: bool = False, seed: int | None = None,
                                   start_index: int | None = None, end_index: int | None = None, format: str = "tf"):

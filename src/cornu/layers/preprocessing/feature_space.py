@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cornu import check, names, registry, tree
+from cornu import check, frames, names, registry, tree
 from cornu.data import closing, is_iterable_source, source_of
 from cornu.layers.core import Identity, Input
 from cornu.layers.layer import Layer
@@ -208,6 +208,7 @@ class FeatureSpace(DataLayer):
 
     # adapt -----------------------------------------------------------------------------------------------------------
 
+    @frames.filtered
     def adapt(self, dataset) -> None:
         """Learn what the columns need, in one pass.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu import check, dtypes, sparse, tree
+from cornu import check, dtypes, frames, sparse, tree
 from cornu.data import SparseRows, aligned, closing, from_numbers, is_iterable_source, source_of
 from cornu.layers.preprocessing.data_layer import DataLayer
 from cornu.layers.parts import called
@@ -201,6 +201,7 @@ def fill_rows(result: np.ndarray, rows, ids, mode: str, weights=None) -> np.ndar
 class Adaptable:
     """`adapt` for layers that learn their state from data, batch by batch."""
 
+    @frames.filtered
     def adapt(self, data, steps: int | None = None) -> None:
         """Learn the state from data; what was learnt before is forgotten.
 

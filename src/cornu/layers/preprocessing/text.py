@@ -9,7 +9,7 @@ import string
 
 import numpy as np
 
-from cornu import check, registry
+from cornu import check, frames, registry
 from cornu.data import aligned
 from cornu.layers.parts import called
 from cornu.layers.preprocessing.host import (MODES, Adaptable, HostLayer, check_mode, check_sparse, encode, fill_rows, host_array,
@@ -110,6 +110,7 @@ class TextVectorization(Adaptable, HostLayer):
         """Set the words; see StringLookup."""
         self._lookup_layer.set_vocabulary(vocabulary, idf_weights)
 
+    @frames.filtered
     def adapt(self, data, batch_size: int | None = None, steps: int | None = None) -> None:
         """Learn the vocabulary from texts; what was learnt before is forgotten.
 
