@@ -205,6 +205,15 @@ class Run:
         return step.draws.put(counts, [output, *more])
 
 
+def _failed(landed) -> bool:
+    """Whether the results of a call are an error, rather than that a signal's handler raised one."""
+    try:
+        jax.block_until_ready(landed)
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return True
+    return False
+
+
 def _as_device(x):
     """64-bit numbers become JAX's; the executable takes all else as it is, faster than a conversion here would be."""
     wide = isinstance(x, (np.ndarray, np.generic)) and x.dtype.itemsize > 4 and x.dtype.kind not in "OSUT"

@@ -260,64 +260,6 @@ def _later(seed, number, count: int):
     return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
 
 
-def _failed(landed) -> bool:
-    """Whether the results of a call are an error, rather than that a signal's handler raised one."""
-    try:
-        jax.block_until_ready(landed)
-    except (jax.errors.JaxRuntimeError, ValueError):
-        return True
-    return False
-
-
-def _later(seed, number, count: int):
-    """A seed's state after so many steps that each draw `count` times."""
-    return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
-
-
-def _failed(landed, wait) -> bool:
-    """Whether the results of a call are an error; a signal's own is raised as it is.
-
-    Args:
-        landed: the results.
-        wait: waits for them, or for some.
-    """
-    try:
-        wait(landed)
-    except Exception:
-        try:
-            wait(landed)
-        except (jax.errors.JaxRuntimeError, ValueError):
-            return True
-        raise
-    return False
-
-
-def _wait_for_one(landed) -> None:
-    """Wait for one of the new values: where one of a call's results is an error all are."""
-    for value in landed[1]:
-        value.block_until_ready()
-        break
-
-
-def _later(seed, number, count: int):
-    """A seed's state after so many steps that each draw `count` times."""
-    return seed if count == 0 else seed + jax.lax.iota("uint32", 2) * (jnp.uint32(count) * jnp.asarray(number, "uint32"))
-
-
-def _failed(landed, whole: bool) -> bool:
-    """Whether the results of a call are an error; a signal's own is raised as it is."""
-    results = landed if whole else landed[1][:1]
-    try:
-        jax.block_until_ready(results)
-    except Exception:
-        try:
-            jax.block_until_ready(results)
-        except (jax.errors.JaxRuntimeError, ValueError):
-            return True
-        raise
-    return False
-
-
 @contextlib.contextmanager
 def _collecting_later():
     """No garbage collection: tracing makes many objects that all stay, and a search through them takes 0.1 s (LSTM: of 1.5)."""

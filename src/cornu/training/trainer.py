@@ -12,7 +12,7 @@ from cornu.callbacks import CallbackList, Logs, Progbar, backup_of
 from cornu.data import ArraySource, closing, is_empty, source_of, unpack_x_y_sample_weight
 from cornu.interrupts import interrupts
 from cornu.random import make_default_seed
-from cornu.symbolic import KerasTensor, infer
+from cornu.symbolic import infer
 from cornu.training import checks, freezing, front
 from cornu.training.loop import Loop, _symbol
 from cornu.training.run import once
