@@ -111,6 +111,35 @@ def test_build_takes_several_shapes_by_name():
     assert layer.shapes == ((2, 4), (1, 4)) and set(layer.get_build_config()) == {"shapes_dict"}
 
 
+def test_build_may_take_shapes_by_place():
+    class Scale(cornu.layers.Layer):
+        def build(self, *shapes):
+            self.scale = self.add_weight(shapes[0][-1:], "ones")
+
+        def call(self, x, training):
+            return 2 * x * self.scale if training else x
+
+    assert np.array_equal(Scale()(X), X)
+    assert np.array_equal(Scale()(X, training=True), 2 * X)
+    assert np.array_equal(Scale()(X, True), 2 * X)
+    assert cornu.Sequential([Scale()]).predict(X, verbose=0).shape == X.shape
+
+
+@pytest.mark.parametrize("numbers", [[[1.0, 2.0]], ((1, 2), (3, 4))])
+def test_numbers_in_lists_are_no_tensor(numbers):
+    with pytest.raises(ValueError, match="Received numbers in a .*np.array"):
+        cornu.layers.Dense(2)(numbers)
+
+
+def test_numbers_of_numpy_are_read_in_the_compute_dtype():
+    class Plus(cornu.layers.Layer):
+        def call(self, x, more=None):
+            return x + more
+
+    assert Plus(dtype="float16")(X, more=np.float64(1)).dtype == "float16"
+
+
+
 @pytest.mark.parametrize("given", ["text", ["a", "b"], None], ids=str)
 @pytest.mark.parametrize("cls", ["LayerNormalization", "RMSNormalization", "BatchNormalization"])
 def test_what_is_no_tensor_is_refused_by_a_layer_that_is_to_be_built(cls, given):

@@ -11,10 +11,9 @@ def of_call(call):
     """Of a `call` function: parameter names, training's default, and which of them are masks."""
     params = list(inspect.signature(call).parameters.values())[1:]
     named = tuple(p.name for p in params if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.KEYWORD_ONLY))
-    training = next((p.default for p in params if p.name == "training"), inspect.Parameter.empty)
+    default = next((p.default for p in params if p.name == "training"), None)
     masks = tuple(n for n in named if n == "mask" or n.endswith("_mask") and n[:-5] in named)
-    takes_training = training is not inspect.Parameter.empty
-    return named, takes_training, training if takes_training else None, masks
+    return named, "training" in named, None if default is inspect.Parameter.empty else default, masks
 
 
 # Names of older Kerases, and what they are called today.

@@ -89,6 +89,9 @@ def assert_input_compatibility(input_spec, inputs, layer_name: str) -> None:
         values = [inputs.get(s.name) for s in specs]
     else:
         values = tree.flatten(inputs)
+        if any(isinstance(x, (int, float)) for x in values):
+            raise ValueError(f"Layer {layer_name!r} takes tensors. Received numbers in a {type(inputs).__name__}, "
+                             f"{inputs!r:.60}. Make an array of them first, as by np.array(...).")
     if len(values) != len(specs):
         raise ValueError(f"Layer {layer_name!r} expects {len(specs)} input(s), but received {len(values)}.")
     for index, (spec, x) in enumerate(zip(specs, values)):

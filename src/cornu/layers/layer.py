@@ -30,13 +30,15 @@ def _wrap_build(build):
     def wrapper(self, *args, **kwargs):
         if self._building:  # super().build(...)
             return build(self, *args, **kwargs)
-        names_of = list(inspect.signature(build).parameters)[1:]
+        params = list(inspect.signature(build).parameters.values())[1:]
+        names_of = [p.name for p in params]
+        by_place = len(args) > len(names_of) or any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in params)
         shapes = {**dict(zip(names_of, args)), **kwargs}
         shapes = trials.building(self, {k: tree.as_shapes(v) for k, v in shapes.items()})
         self._building = True
         try:
             with trials.whole_or_not(self), context.name_scope(self.name):
-                build(self, **shapes) if len(args) <= len(names_of) else build(self, *args, **kwargs)
+                build(self, *args, **kwargs) if by_place else build(self, **shapes)
         finally:
             self._building = False
         self._build_shapes = shapes
@@ -348,7 +350,7 @@ class Layer(Holder, Operation):
         """NumPy arrays become JAX's, and floats get the compute dtype; strings and all else stay what they are."""
         if isinstance(value, (list, tuple, dict)):
             return tree.map_items(self._cast, value)
-        if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ndarray, np.floating)):
             if value.dtype.kind in "SUT" or value.dtype.kind == "O" and not _holds_numbers(value):
                 return value
             value = dtypes.to_jax(value)
