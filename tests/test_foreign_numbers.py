@@ -72,12 +72,12 @@ def test_what_is_no_number_is_refused_with_what_to_do(kind, reader):
 
 @pytest.mark.parametrize("reader", ["call", "predict", "metric", "loss", "weights"])
 def test_complex_numbers_lose_no_part_silently(reader):
-    with pytest.raises(ValueError, match="(?i)complex numbers"):
+    with pytest.raises(ValueError, match="(?i)complex|real numbers"):
         READERS[reader](X.astype("complex64"))
 
 
 def test_complex_targets_are_refused_by_losses_in_a_step():
-    with pytest.raises(ValueError, match="(?i)complex numbers"):
+    with pytest.raises(ValueError, match="(?i)complex|real numbers"):
         model().fit(X, X[:, :1].astype("complex64"), verbose=0)
 
 
