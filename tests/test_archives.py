@@ -148,6 +148,25 @@ def test_members_are_counted(tmp_path, kind, limits):
     assert "members" in refused(tmp_path / "x", tmp_path / "out")
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_directories_on_the_way_are_counted(tmp_path, kind, limits):
+    limits(members=99)
+    names = [f"{n}/" + "d/" * 40 + "f" for n in range(3)]
+    if kind == "tar":
+        tar(tmp_path / "x", [(name, FILE, b"") for name in names])
+    else:
+        with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+            for name in names:
+                archive.writestr(name, "")
+    assert "members" in refused(tmp_path / "x", tmp_path / "out")
+
+
+def test_directories_that_are_members_count_once(tmp_path, limits):
+    limits(members=99)
+    tar(tmp_path / "x", [("/".join("d" * n), DIR, None) for n in range(1, 51)] + [(f"f{n}", FILE, b"") for n in range(49)])
+    assert len(list(downloads.extract_archive(tmp_path / "x", tmp_path / "out").rglob("*"))) == 99
+
+
 def test_a_size_that_is_only_announced_is_refused_at_once(tmp_path):
     info = tarfile.TarInfo("big")
     info.size = 1 << 42

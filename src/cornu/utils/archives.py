@@ -26,7 +26,7 @@ _LONGEST_READ = 64 << 20  # bytes of one header: tarfile reads those of a member
 _SHARE = 0.9  # of the disk's room that an archive may take
 _READERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, lzma.LZMAError, zlib.error, struct.error,
-           gzip.BadGzipFile, NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError, KeyError)
+           gzip.BadGzipFile, NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError, KeyError, MemoryError)
 
 
 class UnsafeArchiveError(ValueError):
@@ -89,19 +89,24 @@ class _Place:
         return UnsafeArchiveError(f"{self.archive} holds {what}. Nothing was unpacked.")
 
     def count(self) -> None:
-        """One member more."""
+        """One member more, or one directory that is made for one."""
         self.members += 1
         if self.members > self.limits["members"]:
             raise self.unsafe(f"more than {self.limits['members']:,} members; if it should, "
                               "raise the limit with config.set_archive_limits(members=...)")
 
-    def folder(self, parts: tuple) -> str:
-        """The directory of these names, made where it is missing; on the way to it there is no link."""
+    def folder(self, parts: tuple, told: bool = False) -> str:
+        """The directory of these names, made where it is missing; on the way to it there is no link.
+
+        Directories are counted, as members are, but for one that was `told`, which is a member: each takes room on the disk.
+        """
         path = str(self.root)
-        for part in parts:
+        for n, part in enumerate(parts, 1):
             path = os.path.join(path, part)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path)
+                if n < len(parts) or not told:
+                    self.count()
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 raise self.unsafe(f"{'/'.join(parts)!r:.200} below what is no directory")
         return path
@@ -256,7 +261,7 @@ def _unpack_tar(path, place: _Place) -> None:
             archive.members.clear()  # tarfile keeps all it has seen
             place.count()
             if member.isdir():
-                place.folder(place.parts(member.name))
+                place.folder(place.parts(member.name), told=True)
             elif member.issym() or member.islnk():
                 place.link(member.name, member.linkname, member.islnk())
             elif member.isfile():
@@ -275,7 +280,7 @@ def _unpack_zip(path, place: _Place) -> None:
         for member in archive.infolist():
             place.count()
             if member.is_dir():
-                place.folder(place.parts(member.filename))
+                place.folder(place.parts(member.filename), told=True)
                 continue
             with archive.open(member) as content:
                 place.write(member.filename, content, member.external_attr >> 16 or 0o644)
