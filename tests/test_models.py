@@ -503,6 +503,19 @@ def test_rematerialized_layers(options):
     assert ("remat" in remade[2] or "checkpoint" in remade[2]) == (options["mode"] is not None)
 
 
+@pytest.mark.parametrize("mode", ["full", None])
+def test_operations_of_ones_own_are_rematerialized(mode):
+    class Sine(cornu.Operation):
+        def call(self, x):
+            return jnp.sin(jnp.sin(x))
+
+    with cornu.RematScope(mode=mode):
+        sine = Sine()
+    assert ("remat" in str(jax.make_jaxpr(jax.grad(lambda x: sine(x)))(1.0))) == (mode is not None)
+    assert jax.grad(sine)(1.0) == pytest.approx(jax.grad(lambda x: jnp.sin(jnp.sin(x)))(1.0))
+    assert sine(cornu.KerasTensor((2,))).shape == (2,)
+
+
 def test_losses_added_in_a_rematerialized_call_count():
     def loss(scope):
         with scope:

@@ -17,6 +17,8 @@ import numpy as np
 
 from cornu import context, dtypes, errors, names, sparse, tree
 from cornu.registry import Configurable, add_special, serialize
+from cornu.rematerialization import current as current_remat
+from cornu.rematerialization import remat
 from cornu.sizes import TRIALS, Sizes, about_symbols, cleaned, common
 from cornu.trials import Trial
 from cornu.variable import Scope, Variable
@@ -188,11 +190,24 @@ class Operation(Configurable):
         if not isinstance(self.name, str) or "/" in self.name:
             raise ValueError(f"A name is a string without '/'. Received: name={name!r}")
         self._inbound_nodes = []
+        if (scope := current_remat()) is not None:
+            self._remat = scope
+
+    _remat = None  # the RematScope in which it was made
 
     def __call__(self, *args, **kwargs):
         if any_symbolic(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
-        return self.call(*args, **kwargs)
+        return self.call(*args, **kwargs) if self._remat is None else self._remat.call(self, args, kwargs)
+
+    def rematerialized_call(self, layer_call, *args, **kwargs):
+        """The call as the RematScope around asks for it: with inner values that the backward pass computes again, or as it is.
+
+        Args:
+            layer_call: a function, as a rule `self.call`.
+            args, kwargs: what it will be called with.
+        """
+        return layer_call if current_remat() is None and self._remat is None else remat(layer_call)
 
     def symbolic_call(self, *args, **kwargs):
         outputs = self.compute_output_spec(*args, **kwargs)
@@ -245,7 +260,7 @@ class OpCall(Operation):
 
     def __init__(self, fn, name: str | None = None):
         super().__init__(name or names.auto_name(getattr(fn, "graph_name", fn.__name__)))
-        self.fn = fn
+        self.fn, self._remat = fn, None  # the scope is for layers and operations of one's own
 
     def call(self, *args, **kwargs):
         return self.fn(*args, **kwargs)

@@ -18,7 +18,6 @@ from cornu.context import CallContext
 from cornu.holder import Holder, Seen
 from cornu.input_spec import assert_input_compatibility, no_tensor
 from cornu.rematerialization import current as current_remat
-from cornu.rematerialization import remat
 from cornu.symbolic import Call, KerasTensor, Operation, any_symbolic, has_tensor, infer, put_mask, shapes_of
 from cornu.variable import Variable, functional, in_scope, scope_losses
 
@@ -81,7 +80,6 @@ class Layer(Holder, Operation):
     _reads_wide = False  # whether float32 inputs are not narrowed to a 16-bit compute dtype: `call` narrows its result
     takes_sparse = None  # whether `call` takes sparse tensors; they are made dense before it otherwise
     _weightless = False  # whether there is nothing to build
-    _remat = None  # the RematScope in which the layer was made
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -512,18 +510,6 @@ class Layer(Holder, Operation):
         if later.get("trainable") is False:
             layer.trainable = False
         return layer
-
-    def rematerialized_call(self, layer_call, *args, **kwargs):
-        """The call as the RematScope around asks for it: with inner values that the backward pass computes again, or as it is.
-
-        Args:
-            layer_call: a function, as a rule `self.call`.
-            args, kwargs: what it will be called with.
-        """
-        scope = current_remat()
-        if scope is None and self._remat is None:
-            return layer_call
-        return remat(layer_call)
 
     def __repr__(self):
         return f"<{type(self).__name__} name={getattr(self, 'name', None)}, built={getattr(self, 'built', False)}>"
