@@ -152,6 +152,16 @@ def test_a_sequential_without_an_input_takes_every_size_that_its_layers_take(tmp
             again.predict(np.ones((2, 5, 9, 4)), verbose=0)
 
 
+@pytest.mark.parametrize("make", [
+    lambda: L.Normalization(mean=1.0, variance=4.0), lambda: L.RandomRotation(0.1), lambda: L.RandomPerspective(),
+    lambda: L.Discretization([0.0, 1.0])], ids=["Normalization", "RandomRotation", "RandomPerspective", "Discretization"])
+def test_models_that_prepare_their_data_are_pickled_and_copied(make):
+    model = cornu.Sequential([cornu.Input((4, 4, 1)), make()])
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype("float32")
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_allclose(again(x, training=False), model(x, training=False), rtol=1e-6)
+
+
 def test_sequential_add_and_pop():
     model = cornu.Sequential([cornu.Input((4,))])
     model.add(L.Dense(3))

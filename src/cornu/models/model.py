@@ -305,7 +305,7 @@ class Model(Trainer, Layer):
         """Pickles and deep copies hold the config, the values, and what compile was told; not the graph's objects."""
         own = {type(layer).__name__: type(layer) for layer in self._flatten_layers() if not registry.is_builtin(type(layer))}
         optimizer = self.optimizer if self.compiled and self.optimizer is not None and self.optimizer.built else None
-        learnt = [getattr(layer, "_kept", lambda: None)() for layer in self._flatten_layers()]
+        learnt = [getattr(layer, "_beside_weights", lambda: None)() for layer in self._flatten_layers()]
         return _restore, (type(self), own, self.get_config(), self.get_build_config() if self.built else None,
                           [np.asarray(v.raw) for v in self._kept_state()], self.get_compile_config(),
                           [np.asarray(v.raw) for v in optimizer.variables] if optimizer is not None else None, learnt)
@@ -365,7 +365,7 @@ def _restore(cls, own: dict, config: dict, build: dict | None, values: list, com
             model.compile_from_config(compiled)
     for layer, kept in zip(model._flatten_layers(), learnt, strict=True):
         if kept is not None:
-            layer._take_kept(kept)
+            layer._take_beside_weights(kept)
     for variable, value in zip(model._kept_state(), values, strict=True):
         variable.assign(value)
     if state is not None:

@@ -261,11 +261,11 @@ class Lookup(Adaptable, HostLayer):
         if "idf_weights" in store:
             self._idf = np.asarray(store["idf_weights"], "float32")
 
-    def _kept(self):
+    def _beside_weights(self):
         """What pickles and deep copies hold beside config and weights."""
         return None if self._vocabulary is None else (self._vocabulary.tokens, self._idf, self._given)
 
-    def _take_kept(self, kept) -> None:
+    def _take_beside_weights(self, kept) -> None:
         if kept is not None and self._vocabulary is None:
             self._set(kept[0], whole_idf=kept[1])
             self._given = kept[2]
