@@ -484,6 +484,11 @@ def test_interpolated_area_of_any_curve_equals_keras(more):
     close(*found, atol=2e-6)
 
 
+def test_state_may_start_from_an_array():
+    metric = metrics.Metric(name="m")
+    assert metric.add_variable((2, 2), np.eye(2, dtype="int32"), "int32").numpy().tolist() == [[1, 0], [0, 1]]
+
+
 def test_interpolated_area_before_the_first_batch_is_zero():
     assert float(metrics.AUC().interpolate_pr_auc()) == 0
 

@@ -7,6 +7,7 @@ import ops_table
 import pytest
 from ops_table import ROWS, find
 
+import cornu
 from cornu import KerasTensor, Variable, ops
 
 CASES = [pytest.param(name, case, id=f"{name}{n or ''}")
@@ -240,3 +241,27 @@ def test_a_size_that_is_none_stays():
 def test_a_symbolic_tensor_has_no_values(error):
     with pytest.raises(error, match="convert_to_numpy needs values"):
         ops.convert_to_numpy(KerasTensor((2,)))
+
+
+@pytest.mark.parametrize("shape, axes, expected", [((None, 3), (0, 1), (None,)), ((None, 3, 4), (0, 1), (4, None)),
+                                                   ((None, 4, 3), (1, 2), (None, 3)), ((2, None, 3), (-1, 1), (2, None))])
+def test_a_diagonal_of_unknown_size_is_unknown(shape, axes, expected):
+    assert ops.diagonal(KerasTensor(shape), 0, *axes).shape == expected
+    assert len(shape) > 2 or ops.diag(KerasTensor(shape), 1).shape == expected
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 0, 1, 3])
+def test_a_model_takes_diagonals_as_numpy_does(offset):
+    x = cornu.Input((3,))
+    model = cornu.Model(x, ops.diagonal(x, offset))
+    for rows in (2, 5):
+        data = np.arange(3.0 * rows, dtype="float32").reshape(rows, 3)
+        np.testing.assert_array_equal(model(data), np.diagonal(data, offset))
+
+
+def test_an_unknown_size_is_a_number_once_it_is_known():
+    x = cornu.Input((3,))
+    model = cornu.Model(x, ops.sum(x) / ops.cast(ops.size(x), "float32"))
+    for found in (model, cornu.Model.from_config(model.get_config())):
+        assert float(found(np.full((4, 3), 2.0))) == 2.0
+    assert ops.size(KerasTensor((2, 3))) == 6

@@ -106,6 +106,17 @@ def as_shape(shape):
     return integers((shape,) if isinstance(shape, int) else shape)
 
 
+def diagonal_of(x, offset, axis1, axis2):
+    """`jnp.diagonal`; where a size is a symbol, the diagonal's is unknown: the smaller one of two sizes."""
+    rows, columns = x.shape[axis1], x.shape[axis2]
+    if isinstance(rows, int) and isinstance(columns, int):
+        return jnp.diagonal(x, offset, axis1, axis2)
+    down, right = max(-offset, 0), max(offset, 0)
+    count = jax.core.max_dim(jax.core.min_dim(rows - down, columns - right), 0)
+    places = jnp.arange(count)
+    return jnp.moveaxis(x, (axis1, axis2), (-2, -1))[..., places + down, places + right]
+
+
 def _finish(function, name, doc, args):
     function.__name__ = function.__qualname__ = name
     function.__module__ = sys._getframe(2).f_globals["__name__"]

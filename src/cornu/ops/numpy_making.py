@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from cornu import check, dtypes
-from cornu.ops.kit import as_shape, operand, public, tensor
+from cornu.ops.kit import as_shape, diagonal_of, operand, public, tensor
 from cornu.symbolic import op
 
 
@@ -148,7 +148,8 @@ def meshgrid(*x, indexing="xy"):
 @op
 def diag(x, k=0):
     """A matrix with x on its kth diagonal; for a matrix x, that diagonal."""
-    return jnp.diag(tensor(x), k=k)
+    x = tensor(x)
+    return diagonal_of(x, k, 0, 1) if x.ndim == 2 else jnp.diag(x, k=k)
 
 
 @op

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cornu.ops.kit import as_shape, integers, known, operand, public, tensor, unary
-from cornu.symbolic import op
+from cornu.ops.kit import as_shape, diagonal_of, integers, known, operand, public, tensor, unary
+from cornu.symbolic import Call, KerasTensor, OpCall, op
 
 # Shape and order -------------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ def _two_axes(name, x, axis1, axis2) -> None:
 def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of the matrices that two axes make, as the last axis of the result."""
     _two_axes("diagonal", x, axis1, axis2)
-    return jnp.diagonal(tensor(x), offset, axis1, axis2)
+    return diagonal_of(tensor(x), offset, axis1, axis2)
 
 
 @op
@@ -304,10 +304,20 @@ def ndim(x) -> int:
     return x.ndim if hasattr(x, "ndim") else jnp.ndim(tensor(x))
 
 
-@op
 def size(x):
-    """The number of values."""
-    return math.prod(tensor(x).shape)
+    """The number of values: an integer, or a symbolic tensor where a symbolic tensor's size is not known yet."""
+    if not isinstance(x, KerasTensor) or None not in x.shape:
+        return math.prod(x.shape if hasattr(x, "shape") else tensor(x).shape)
+    found = _spec_of_size(x)
+    Call(OpCall(size), (x,), {}, found)
+    return found
+
+
+def _spec_of_size(x):
+    return KerasTensor((), "int32")
+
+
+size.spec = _spec_of_size
 
 
 __all__ = public(globals())
