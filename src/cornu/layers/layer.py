@@ -262,8 +262,10 @@ class Layer(Holder, Operation):
         try:
             return self._symbolic(args, kwargs) if any_symbolic(args, kwargs) else self._concrete(outer, args, kwargs)
         except Exception as error:
-            (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
-            raise
+            shown = (errors.in_layer if outer is None or not outer.path else errors.note_layer)(error, self, args)
+            if shown is error:
+                raise
+            raise shown from None
 
     def _symbolic(self, args, kwargs):
         if not self.built:
