@@ -484,6 +484,13 @@ def test_interpolated_area_of_any_curve_equals_keras(more):
     close(*found, atol=2e-6)
 
 
+def test_the_confusion_matrix_may_be_counted_in_integers():
+    metric = metrics.MeanIoU(2)
+    metric.total_cm = metric.add_variable((2, 2), np.full((2, 2), 2 ** 25), "int32", name="total_confusion_matrix")
+    metric.update_state([0, 1, 1], [0, 1, 0])
+    assert (metric.total_cm.numpy() - 2 ** 25).tolist() == [[1, 0], [1, 1]]
+
+
 def test_state_may_start_from_an_array():
     metric = metrics.Metric(name="m")
     assert metric.add_variable((2, 2), np.eye(2, dtype="int32"), "int32").numpy().tolist() == [[1, 0], [0, 1]]

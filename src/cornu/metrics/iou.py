@@ -21,7 +21,7 @@ class _IoUBase(Metric):
         self.num_classes = check.positive("num_classes", num_classes, type(self).__name__)
         self.ignore_class, self.axis = ignore_class, axis
         self.sparse_y_true, self.sparse_y_pred = sparse_y_true, sparse_y_pred
-        self.total_confusion_matrix = self.add_variable(
+        self.total_cm = self.add_variable(
             (num_classes, num_classes), dtype="float64" if self.dtype == "float64" else "float32",
             name="total_confusion_matrix")
 
@@ -42,8 +42,8 @@ class _IoUBase(Metric):
                              "False for one-hot targets or probabilities.")
         self._refuse_others("y_true", y_true)
         self._refuse_others("y_pred", y_pred)
-        weights = weigh(y_true.shape, self.total_confusion_matrix.dtype, sample_weight, mask)
-        weights = jnp.ones(y_true.shape, self.total_confusion_matrix.dtype) if weights is None else weights
+        weights = weigh(y_true.shape, self.total_cm.dtype, sample_weight, mask)
+        weights = jnp.ones(y_true.shape, self.total_cm.dtype) if weights is None else weights
         y_true, y_pred, weights = (x.reshape(-1) for x in (y_true.astype("int32"), y_pred.astype("int32"), weights))
         known = (y_true >= 0) & (y_pred >= 0) & (y_true < self.num_classes) & (y_pred < self.num_classes)
         if self.ignore_class is not None:
@@ -51,7 +51,7 @@ class _IoUBase(Metric):
         part = jnp.arange(len(weights)) // PART
         place = part, jnp.where(known, y_true, 0), jnp.where(known, y_pred, 0)
         counts = jnp.zeros((-(-len(weights) // PART) or 1, self.num_classes, self.num_classes), weights.dtype)
-        self.total_confusion_matrix.assign_add(jnp.sum(counts.at[place].add(jnp.where(known, weights, 0)), axis=0))
+        self.total_cm.assign_add(jnp.sum(counts.at[place].add(jnp.where(known, weights, 0)), axis=0))
 
     def _refuse_others(self, name: str, numbers) -> None:
         """Raise ValueError for class numbers out of range, where there are values to look at."""
@@ -100,7 +100,7 @@ class IoU(_IoUBase):
                              f"Received: {self.target_class_ids}")
 
     def result(self):
-        matrix = self.total_confusion_matrix.raw
+        matrix = self.total_cm.raw
         hits = jnp.diag(matrix)
         union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
         hits, union = (x[jnp.array(self.target_class_ids)] for x in (hits, union))
