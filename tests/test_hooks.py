@@ -200,6 +200,24 @@ def test_another_cell_of_a_built_in_layer():
     like_keras(layer, X)
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_cell_may_attend_to_arrays_that_it_holds(stacked):
+    def layer(lib):
+        class Attending(lib.layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.cell, self.state_size, self.query = lib.layers.GRUCell(3), 3, lib.layers.Dense(4)
+
+            def call(self, x, states):
+                weights = lib.ops.softmax(lib.ops.einsum("bd,btd->bt", self.query(states[0]), X))
+                seen = lib.ops.einsum("bt,btd->bd", weights, X)
+                return self.cell(lib.ops.concatenate([x, seen], -1), states)
+
+        return lib.layers.RNN([Attending(), lib.layers.GRUCell(2)] if stacked else Attending(), return_sequences=True)
+
+    like_keras(layer, X)
+
+
 @pytest.mark.parametrize("cell", ["SimpleRNNCell", "LSTMCell", "GRUCell"])
 @pytest.mark.parametrize("recurrent", [0.0, 0.5])
 def test_cells_keep_dropout_masks_until_they_are_reset(cell, recurrent):

@@ -75,7 +75,8 @@ class RNN(Layer):
     def build(self, sequences_shape, initial_state_shape=None):
         step = (None, *sequences_shape[2:])
         if not in_parts(self.cell) and None not in step[1:]:
-            build_cell(self.cell, jax.ShapeDtypeStruct((1, *step[1:]), self.compute_dtype))
+            # a cell may hold arrays of as many samples, such as what it attends to
+            build_cell(self.cell, jax.ShapeDtypeStruct((sequences_shape[0] or 1, *step[1:]), self.compute_dtype))
         elif hasattr(self.cell, "build") and not getattr(self.cell, "built", False):
             self.cell.build(step)  # which says so if it needs to know more
         if self.stateful:

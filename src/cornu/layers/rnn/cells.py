@@ -375,7 +375,7 @@ class StackedRNNCells(Layer):
         return [state[0] if _has_one_state(cell) else state for cell, state in zip(self.cells, states)]
 
     def build(self, input_shape):
-        x = jax.ShapeDtypeStruct((1, *input_shape[1:]), self.compute_dtype)
+        x = jax.ShapeDtypeStruct((input_shape[0] or 1, *input_shape[1:]), self.compute_dtype)
         for cell in self.cells:
             x = build_cell(cell, x)
 
@@ -435,5 +435,5 @@ def in_parts(cell) -> bool:
 def build_cell(cell, x):
     """Build a cell for inputs like `x`; returns what one step gives for them, in shape and dtype."""
     if isinstance(cell, Layer) and not cell.built and type(cell).build is not Layer.build:
-        cell.build((None, *x.shape[1:]))
+        cell.build(x.shape if isinstance(cell, StackedRNNCells) else (None, *x.shape[1:]))
     return dry(lambda x: call_cell(cell, x, initial_state(cell, x.shape[0], x.dtype), False)[0], x)[0]
