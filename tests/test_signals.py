@@ -147,7 +147,7 @@ def test_a_handler_may_read_and_save_the_model(states, tmp_path):
     save()  # what is imported for it is there now
     before = signal.signal(signal.SIGALRM, save)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.05)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.3)
         train(model)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
