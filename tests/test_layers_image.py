@@ -551,6 +551,12 @@ def of(name, *args, **kwargs):
 IMAGE = np.ones((2, 8, 8, 3), "float32")
 LABELLED = {"images": IMAGE, "labels": np.array([0, 1])}
 BOXED = {"images": IMAGE, "bounding_boxes": {"boxes": np.ones((2, 1, 4)), "labels": np.ones((2, 1))}}
+
+
+def boxed(boxes, labels):
+    return {"images": IMAGE, "bounding_boxes": {"boxes": np.ones(boxes), "labels": np.ones(labels)}}
+
+
 ERRORS = [  # how a layer is made, what it is called on, and what the error says
     (of("RandomRotation", 1.5), IMAGE, "RandomRotation.*`factor`.*between -1 and 1"),
     (of("RandomRotation", "a"), IMAGE, "Received: 'a'"),
@@ -584,6 +590,11 @@ ERRORS = [  # how a layer is made, what it is called on, and what the error says
     (of("RandomFlip"), np.full((2, 3, 3, 3), "a"), "real numbers.*<U1"),
     (of("Resizing", 4, 4), IMAGE[:, :0], r"at least one pixel.*\(2, 0, 8, 3\)"),
     (of("RandomFlip"), BOXED, "format is not known.*'center_xywh'"),
+    (of("RandomFlip", bounding_box_format="xyxy"), boxed((2, 1, 3), (2, 1)), r"Received: \(2, 1, 3\)"),
+    (of("RandomFlip", bounding_box_format="xyxy"), boxed((3, 1, 4), (3, 1)), r"Received: \(3, 1, 4\)"),
+    (of("RandomFlip", bounding_box_format="xyxy"), boxed((2, 1, 4), (2, 2)), r"and \(2, 2\)"),
+    (of("RandomFlip"), {"images": IMAGE, "segmentation_masks": np.ones((2, 5, 5, 1))}, "height and width"),
+    (of("RandomFlip"), {"images": IMAGE, "segmentation_masks": np.ones((3, 8, 8))}, "batch, height"),
     (of("RandomHue", 0.1), IMAGE[..., :1], "3 channels"),
     (of("MixUp"), {"images": IMAGE}, "mix their labels"),
     (of("MixUp"), LABELLED, "one-hot"),

@@ -116,6 +116,25 @@ class BaseImagePreprocessingLayer(DataLayer):
                                  f"bounding_box_format=, one of {', '.join(map(repr, boxes_module.FORMATS))}.")
             if not isinstance(data["bounding_boxes"], dict) or "boxes" not in data["bounding_boxes"]:
                 raise ValueError(f"{called(self)}: 'bounding_boxes' must be a dict with 'boxes' and 'labels'.")
+            self._check_boxes(data["bounding_boxes"], images)
+        if isinstance(data, dict) and data.get("segmentation_masks") is not None and self._moves:
+            self._check_masks(data["segmentation_masks"], images)
+
+    def _check_boxes(self, bounding_boxes, images) -> None:
+        boxes = jnp.shape(bounding_boxes["boxes"])
+        labels = jnp.shape(bounding_boxes["labels"]) if "labels" in bounding_boxes else boxes[:-1]
+        batch = images.shape[0] if images.ndim == 4 else boxes[0]
+        of_batch = len(boxes) == 3  # those of one image are taken with labels of any shape, as in Keras
+        if boxes[-1:] != (4,) or of_batch and (labels[:2] != boxes[:2] or boxes[0] != batch):
+            raise ValueError(f"{called(self)}: images of shape {tuple(images.shape)} have 'boxes' of shape "
+                             f"(batch, boxes, 4) and 'labels' of shape (batch, boxes). Received: {boxes} and {labels}")
+
+    def _check_masks(self, masks, images) -> None:
+        shape, (count, *size, _) = jnp.shape(masks), self._shape(images)
+        places = [shape[-2:]] if self.data_format == "channels_first" else [shape[-3:-1], shape[-2:]]
+        if tuple(size) not in places or images.ndim == 4 and shape[0] != count:
+            raise ValueError(f"{called(self)}: images of shape {tuple(images.shape)} cannot have 'segmentation_masks' "
+                             f"of shape {shape}: batch, height and width must be theirs.")
 
     def _run(self, data, training):
         one = (data["images"] if isinstance(data, dict) else data).ndim == 3
