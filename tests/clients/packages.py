@@ -21,11 +21,13 @@ class Client(NamedTuple):
 CLIENTS = {
     "scikeras": Client(["scikeras", "scikit-learn", TENSORFLOW], tests=["tests"]),
     "keras-tuner": Client(
-        ["keras-tuner", "scikit-learn", "scipy", "pandas", "six", TENSORFLOW], tests=["keras_tuner"]
+        ["keras-tuner", "scikit-learn", "scipy", "pandas", "six", "portpicker", "tensorboard",
+         TENSORFLOW],
+        tests=["keras_tuner"],
     ),
     "keras-hub": Client(
-        ["kagglehub", "kagglesdk==0.1.28", "huggingface_hub", "regex", "sentencepiece", "tokenizers",
-         "pillow", TENSORFLOW],
+        ["kagglehub", "kagglesdk==0.1.28", "huggingface_hub", "regex", "sentencepiece",
+         "tokenizers", "pillow", TENSORFLOW],
         alone=["keras-hub", "tensorflow-text==2.21.1"],
         tests=["keras_hub/src/layers"],
     ),

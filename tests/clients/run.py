@@ -46,16 +46,21 @@ def environment(folder, client):
     # What the client depends on stands in `packages`, where its own list asks for too much.
     for asked in ([*COMMON, *packages], ["--no-deps", *alone] if alone else []):
         if asked and subprocess.run([python, "-m", "pip", "install", "-q", *asked]).returncode:
-            raise Unusable(f"pip can't install {' '.join(asked)} into {folder}: see its words above.")
+            raise Unusable(f"pip can't install {' '.join(asked)} into {folder}: see above.")
     filled.write_text("\n".join([*packages, *alone]) + "\n")
     return python
 
 
 def start(python, side, arguments, cwd, timeout, **variables):
     """Run Python on one of the two sides; its output, or a line that says that time was up."""
+    cache = pathlib.Path(python).parents[1] / "jax-cache"  # tests make the same models again
     variables = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3",
-                 "WANDB_MODE": "offline", "PYTHONPATH": str(HERE), **variables}
-    under = [python] if side == "Keras" else [os.path.join(os.path.dirname(python), "cornu"), "run"]
+                 "WANDB_MODE": "offline", "PYTHONPATH": str(HERE),
+                 "JAX_COMPILATION_CACHE_DIR": str(cache),
+                 "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                 "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1", **variables}
+    cornu = os.path.join(os.path.dirname(python), "cornu")
+    under = [python] if side == "Keras" else [cornu, "run"]
     command = [*under, *arguments]
     try:
         return subprocess.run(command, cwd=cwd, env=variables, timeout=timeout, text=True,
@@ -70,9 +75,10 @@ def of_checkout(python, side, selection, options):
     """The results of the client's own tests: case -> a kind, or "not collected" for a file."""
     with tempfile.TemporaryDirectory() as folder:
         record = pathlib.Path(folder) / "record.txt"
-        done = start(python, side, ["-m", "pytest", "-p", "record", "-p", "no:cacheprovider", "-q",
-                                    "--tb=short", "--continue-on-collection-errors",
-                                    *(["-k", options.k] if options.k else []), *selection],
+        narrowed = ["-k", options.k] if options.k else []
+        done = start(python, side,
+                     ["-m", "pytest", "-p", "record", "-p", "no:cacheprovider", "-q", "--tb=short",
+                      "-o", "addopts=", "--continue-on-collection-errors", *narrowed, *selection],
                      options.checkout, options.timeout, CLIENT_RECORD=str(record))
         if options.log:
             options.log.with_suffix(f".{side}.txt").write_text(done.stdout)
