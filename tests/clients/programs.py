@@ -238,8 +238,7 @@ x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
 y = x.sum(1)
 run = wandb.init(project="tried", dir=".")
 model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-rate = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
-for optimizer in (keras.optimizers.Adam(rate), "sgd"):
+for optimizer in (keras.optimizers.Adam(0.1), "sgd"):
     model.compile(optimizer, "mse", metrics=["mae"])
     model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0, callbacks=[
         WandbMetricsLogger(log_freq="epoch"), WandbMetricsLogger(log_freq=1),
