@@ -9,7 +9,6 @@ its shape. The op itself is run on that, and its rule only says whether the resu
 
 A long file, since the rules of all operations stand in one table and share their parts.
 """
-# long because: the rules of all operations stand in one table and share their parts
 
 import inspect
 import math
