@@ -173,6 +173,25 @@ def doubled(depth):
     return graph(nodes, f"n{depth - 1}")
 
 
+def fixed(batch_shape, *layers):
+    """A Sequential for batches of this size."""
+    first = entry("keras.layers", "InputLayer", {"batch_shape": batch_shape, "dtype": "float32", "name": "x"})
+    return entry("keras", "Sequential", {"name": "m", "layers": [first, *layers]}, build_config={"input_shape": batch_shape})
+
+
+def states():
+    """Layers that keep more than a file holds for them."""
+    for name, units in (("LSTM", 30), ("GRU", 60), ("SimpleRNN", 90)):
+        yield f"stateful {name}", fixed([10**7, 9, 9], layer(name, units=units, stateful=True))
+    yield "stateful, both ways", fixed([10**7, 9, 9], layer("Bidirectional", layer=layer("LSTM", units=30, stateful=True)))
+    yield "stateful ConvLSTM", fixed([100, 9, 199, 199, 3], layer("ConvLSTM2D", filters=100, kernel_size=[3, 3], stateful=True))
+    yield "many stateful layers", fixed([10**5, 9, 9], *[layer("LSTM", units=100, stateful=True, return_sequences=True, name=f"l{i}")
+                                                         for i in range(50)])
+    for name in ("BatchNormalization", "LayerNormalization", "PReLU", "Normalization"):
+        yield f"{name} of a long axis", stack([layer(name)], (LARGE,))
+    yield "GroupNormalization of a long axis", stack([layer("GroupNormalization", groups=1)], (LARGE,))
+
+
 def training():
     """What a model is compiled with."""
     yield "MeanIoU", compiled([metric("MeanIoU", num_classes=9999)])
@@ -192,7 +211,7 @@ def training():
 
 def table():
     """Name to config, all of at most 20 kB."""
-    return {name: config for family in (operations, layers, shapes, training) for name, config in family()}
+    return {name: config for family in (operations, layers, states, shapes, training) for name, config in family()}
 
 
 def write_all(folder) -> dict:

@@ -8,10 +8,13 @@ import contextlib
 import math
 import os
 
+import jax
 import numpy as np
 
 from cornu import tree
 from cornu.variable import Variable, awaiting, get_opaque_trace_state, in_scope, own_array
+
+_AT_TOP = get_opaque_trace_state(convention="nnx")  # outside of every trace
 
 
 @tree.register_leaf
@@ -39,6 +42,8 @@ class Awaited(Variable):
     def _nothing(self):
         """Zeros of the right shape, which take no memory."""
         _, shape, dtype, _ = self._start
+        if get_opaque_trace_state(convention="nnx") != _AT_TOP:  # an array would become a constant of the trace
+            return jax.lax.full(shape, 0, dtype)
         return np.broadcast_to(np.zeros((), dtype), shape)
 
     def settle(self) -> None:

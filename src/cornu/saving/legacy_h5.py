@@ -167,7 +167,7 @@ def fill(model, file: H5, shown, by_name: bool = False, strict: bool = True, ski
                         + [v.path for v in top if id(v) not in taken])
     if not todo and held or strict and not by_name and not skip_mismatch and not report.complete:
         raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load what "
-                         f"fits.\n{report}")
+                         f"fits.\n{report.table()}")
     assign_all([(v, a) for v, _, a in todo], shown, verify)
     return report, [(name, v) for v, name, _ in todo]
 
@@ -181,7 +181,7 @@ def _in_order(held: dict, layers: dict, shown, strict) -> list:
         report = LoadReport(names, list(layers))
         raise ValueError(f"{shown} does not fit the model: it has weights for {len(names)} layers, the model has {len(layers)}"
                          f"{', and names differ' if strange else ''}. No weight was changed. Pass by_name=True to load layers "
-                         f"of the same names, or strict=False to load them in order.\n{report}")
+                         f"of the same names, or strict=False to load them in order.\n{report.table()}")
     return pairs
 
 

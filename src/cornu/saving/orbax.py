@@ -127,7 +127,7 @@ class Checkpoint:
         pairs, report = self._pairs(model, asked, held, places, skip_mismatch, skipped)
         if strict and not report.complete:
             raise ValueError(f"{self.folder!r} does not fit model {model.name!r}; no weight was changed. Pass strict=False "
-                             f"to load what fits.\n{report}")
+                             f"to load what fits.\n{report.table()}")
         weights.assign_all(pairs + self._optimizer_pairs(model, places, skipped), self.folder)
         return report
 

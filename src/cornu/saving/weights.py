@@ -34,10 +34,15 @@ class LoadReport:
         return not self.unused and not self.unfilled
 
     def __str__(self):
-        rows = max(len(self.unused), len(self.unfilled))
-        left, right = (x + [""] * (rows - len(x)) for x in (self.unused, self.unfilled))
+        return self.table(max(len(self.unused), len(self.unfilled)))
+
+    def table(self, rows: int = 7) -> str:
+        """Both lists side by side, so many rows of them."""
+        count = max(len(self.unused), len(self.unfilled))
+        left, right = (x[:rows] + [""] * (min(rows, count) - len(x)) for x in (self.unused, self.unfilled))
         width = max(map(len, ["in the file only", *left]))
-        return "\n".join(f"{a:<{width}}  {b}" for a, b in [("in the file only", "in the model only"), *zip(left, right)])
+        lines = [f"{a:<{width}}  {b}" for a, b in [("in the file only", "in the model only"), *zip(left, right)]]
+        return "\n".join(lines + [f"... and {count - rows} more rows"] * (count > rows))
 
 
 def holders(root) -> dict:
@@ -227,7 +232,7 @@ def _refuse_leftovers(model, report, shown, strict, elsewhere=()) -> None:
     if strict and (elsewhere or not report.complete):
         report = LoadReport(report.unused + [a for a, _ in elsewhere], report.unfilled + [b for _, b in elsewhere])
         raise ValueError(f"{shown} does not fit model {model.name!r}; no weight was changed. Pass strict=False to load "
-                         f"what fits.\n{report}")
+                         f"what fits.\n{report.table()}")
 
 
 def match(model, arrays: dict, shown, skip_mismatch: bool = False, skipped=()) -> tuple[list, LoadReport]:

@@ -86,6 +86,8 @@ class Run:
         proven = known[0] if known else self.step.proven.get(key)
         if proven is None:
             return self._prove(key, program, rest, turns)
+        if not known:
+            self.step.used.now(key)
         call, counts, need, compiled, seen = proven
         try:
             if self.kind != "train":

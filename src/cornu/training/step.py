@@ -24,7 +24,7 @@ from cornu import ownership
 from cornu.data import as_tensors
 from cornu.lowering import calls_back, options_for, steps_at_once
 from cornu.random import SeedState, global_seed_generator
-from cornu.training import memory, nonfinite
+from cornu.training import kept, memory, nonfinite
 from cornu.training.draws import Draws, counts_of, rows_of
 from cornu.variable import NotLent, functional
 
@@ -58,6 +58,7 @@ class Step:
         self._counts: dict = {}  # of draws
         self._executables: dict = {}  # those that are compiled
         self.proven: dict = {}  # those that have run once: what is called, how many draws, the memory that it needs
+        self.used = kept.Used()
         self.calling: set = set()  # the keys of those that call back into Python
         self.good = self.batch = None
         self._tracing, self._traced = threading.RLock(), threading.Event()
@@ -77,7 +78,7 @@ class Step:
                     raise
                 self.changing.append(error.variable)
                 self.draws = Draws([*self.draws.seeds, error.variable])
-                self._executables.clear(), self.proven.clear(), self._counts.clear()
+                self._executables.clear(), self.proven.clear(), self.used.clear(), self._counts.clear()
                 self._purify()
 
     # the pure functions ------------------------------------------------------------------------------------------
@@ -225,7 +226,16 @@ class Step:
                 lowered, options, counts = self._lowered(key, program, args)
                 self._executables[key] = lowered.compile(compiler_options=options or None), counts
                 compilations["count"] += 1
+                found = self._executables[key]
+                kept.keep(self, key)
+                return found
             return self._executables[key]
+
+    def forget(self, key) -> None:
+        """Let an executable go, and with it what JAX keeps of the traces of all."""
+        for known in (self._executables, self.proven, self.used):
+            known.pop(key, None)
+        self._inner.clear_cache()
 
     def _lowered(self, key, program, args) -> tuple:
         """The program for XLA, XLA's options for it, and its draws. Layers are traced by one thread at a time."""

@@ -15,7 +15,9 @@ from cornu.layers.parts import called
 from cornu.layers.rnn.cells import StackedRNNCells, _Cell, build_cell, call_cell, check_cell, in_parts, initial_state
 from cornu.lowering.rnn import masked_scan, recurrence, where_valid
 from cornu.symbolic import dry, shape_of
-from cornu.variable import Variable
+from cornu.variable import Variable, room_for
+
+_TIMES = 4  # a state is kept once; what `room_for` counts is, while it is made, there several times
 
 
 class RNN(Layer):
@@ -84,6 +86,8 @@ class RNN(Layer):
                 raise ValueError(f"{called(self)}: stateful=True needs a fixed batch size. Give "
                                  f"it, as in Input(batch_shape=(32, 10, 8)). Received shape: {tuple(sequences_shape)}")
             with jax.core.eval_context():  # what a variable starts from is an array, inside a trace too
+                for state in jax.tree.leaves(jax.eval_shape(lambda: self.get_initial_state(sequences_shape[0]))):
+                    room_for(f"The state of {self.name}", state.size // _TIMES)
                 first = self.get_initial_state(sequences_shape[0])
             self.states = jax.tree.map(
                 lambda state: Variable(state, dtype=self.variable_dtype, trainable=False, name="rnn_state"), first)
