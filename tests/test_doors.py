@@ -97,6 +97,11 @@ for model in models:
 """)
 
 
+def test_a_star_brings_the_public_names():
+    python("from keras.src.ops import *\nassert shape is cornu.ops.shape and matmul is cornu.ops.matmul")
+    python("from keras.src.layers import *\nassert Dense is cornu.layers.Dense")
+
+
 def test_grains_pipelines_are_known_by_their_code():
     inside = private_modules.find("utils.backend_utils", "in_grain_data_pipeline")
     of_grain = {"__name__": "grain._src.python", "inside": inside}

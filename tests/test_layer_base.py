@@ -476,3 +476,14 @@ def test_attributes_of_such_a_name_are_the_users_own():
     model(np.ones((1, 2), "float32"))
     assert len(model._layers) == 1 and len(model.layers) == 2 and len(model.weights) == 4
     assert [metric.name for metric in model.metrics] == ["own"]
+
+
+def test_constructors_get_a_policys_name_from_a_config():
+    class Reading(cornu.layers.Layer):
+        def __init__(self, dtype="int32", **kwargs):
+            assert cornu.backend.standardize_dtype(dtype) in ("int32", "float16")
+            super().__init__(dtype=dtype, **kwargs)
+
+    for dtype in ("int32", "float16"):
+        again = Reading.from_config(Reading(dtype=dtype).get_config())
+        assert again.dtype_policy.name == dtype

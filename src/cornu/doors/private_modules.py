@@ -63,6 +63,18 @@ def find(path: str, name: str):
     )
 
 
+def _public_names(path) -> list:
+    """The names of the public module that stands for one of `keras.src`, without modules in it."""
+    for place in _places(path):
+        try:
+            public = importlib.import_module(place)
+        except ModuleNotFoundError:
+            continue
+        names = getattr(public, "__all__", None) or [n for n in vars(public) if n[0] != "_"]
+        return [n for n in names if not isinstance(getattr(public, n), types.ModuleType)]
+    return []
+
+
 class PrivateModule(types.ModuleType):
     """A module of `keras.src`: its names are looked up when they are asked for."""
 
@@ -71,6 +83,8 @@ class PrivateModule(types.ModuleType):
         self._below, self.__path__ = path, []
 
     def __getattr__(self, name):
+        if name == "__all__":  # `from keras.src.ops import *` brings what the public module has
+            return _public_names(self._below)
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         below = f"{self._below}.{name}".lstrip(".")

@@ -505,6 +505,9 @@ class Layer(Holder, Operation):
         Where the constructor does not take `name`, `trainable` or `dtype`, they are set afterwards. Raises ValueError
         when the config lacks an argument of the constructor, or has one too many.
         """
+        if isinstance(config.get("dtype"), dict):  # constructors get a policy's name, as they do from users
+            policy = dtypes.get(config["dtype"])
+            config = {**config, "dtype": policy.name if type(policy) is dtypes.DTypePolicy else policy}
         layer, later = registry.construct(cls, config, settable=("name", "trainable", "dtype"))
         layer.name = later.get("name", layer.name)
         if "dtype" in later:
