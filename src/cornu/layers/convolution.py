@@ -1,5 +1,6 @@
 """Convolutions over one, two and three axes: plain, transposed, depthwise and separable."""
 
+import jax
 import jax.numpy as jnp
 
 from cornu import activations, check
@@ -8,7 +9,6 @@ from cornu.layers.parts import Parted, called, told
 from cornu.layers.spatial import Spatial, check_window
 from cornu.lowering import bias_add
 from cornu.lowering.convolution import conv, conv_transpose, depthwise_conv, separable_conv
-from cornu.variable import Variable
 
 
 class _BaseConv(Parted, Spatial):
@@ -85,7 +85,7 @@ class _Conv(_BaseConv):
             inputs: of shape (batch, ..., channels) or, channels_first, (batch, channels, ...).
             kernel: of shape (*window, channels // groups, filters).
         """
-        inputs, kernel = jnp.asarray(inputs), kernel.value if isinstance(kernel, Variable) else jnp.asarray(kernel)
+        inputs, kernel = (x if isinstance(x, jax.Array) else jnp.asarray(x) for x in (inputs, kernel))
         super()._check_size(inputs)
         return conv(inputs, kernel, self.strides, self._padding(), self.dilation_rate, self.groups, self.data_format)
 
