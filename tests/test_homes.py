@@ -43,6 +43,7 @@ def test_an_executable_that_cannot_be_read_is_replaced(tmp_path, damage):
     run(TRAIN, HOME=str(tmp_path))
     entry = next(folder.glob("*-cache"))
     entry.write_bytes(damage(entry.read_bytes()))
+    os.utime(entry, (0, 0))
     assert all(run(TRAIN, HOME=str(tmp_path)).stdout == "trained\n" for _ in range(2))
     assert entry.exists() and "Error reading" not in run(TRAIN, HOME=str(tmp_path)).stderr
 

@@ -15,7 +15,7 @@ from cornu import dtypes, lowering, names, tree
 from cornu.registry import Configurable
 from cornu.variable import Variable, get_opaque_trace_state, in_scope
 
-_drawing = threading.Lock()
+_drawing, _making = threading.Lock(), threading.Lock()
 changes = [0]  # counts draws, and whatever else changes a SeedGenerator's state
 _AT_TOP = get_opaque_trace_state(convention="nnx")
 
@@ -141,7 +141,9 @@ _global: list = [None]
 def global_seed_generator() -> SeedGenerator:
     """The generator behind calls without a seed; a training step carries its state along like the model's own."""
     if _global[0] is None:
-        _global[0] = SeedGenerator(name="global_seed_generator")
+        with _making:  # two threads must not begin with a generator each
+            if _global[0] is None:
+                _global[0] = SeedGenerator(name="global_seed_generator")
     return _global[0]
 
 
