@@ -7,8 +7,9 @@ dictionary, and nothing else is slower.
 While shapes are inferred, a sparse tensor is a stand-in: a BCOO that also holds a dense tensor of
 its shape. The op itself is run on that, and its rule only says whether the result is sparse.
 
-A long file, since the rules of all operations stand in one table and share their parts.
+The file is long because all rules stand here, in one table, beside the parts that they share.
 """
+# long because: the rules of all operations stand in one table and share their parts
 
 import inspect
 import math

@@ -8,18 +8,13 @@ import jax.numpy as jnp
 from cornu import check
 from cornu.config import is_flash_attention_enabled
 from cornu.lowering import keys_first_attention, on_cpu, with_order
-from cornu.ops.kit import inexact, public, tensor
+from cornu.ops.kit import inexact, public, tensor, wide
 from cornu.symbolic import op
 
 _IMPOSSIBLE = -1e5  # stands for log 0: finite, so that gradients are
 
 
 # Connectionist temporal classification (Graves et al. 2006) --------------------------------------------------------
-
-
-def _wide(x):
-    """Sums over many steps are not for 16 bits."""
-    return x.astype("float32") if (x := inexact(x)).dtype in ("float16", "bfloat16") else x
 
 
 @op
@@ -32,7 +27,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
         target_length, output_length: (batch,), how many labels and steps count.
         mask_index: the class that stands for "no label".
     """
-    target, output = tensor(target).astype("int32"), _wide(output)
+    target, output = tensor(target).astype("int32"), wide(output)
     if target.ndim != 2 or output.ndim != 3:
         raise ValueError("ctc_loss: `target` must have 2 axes and `output` 3. "
                          f"Received shapes: {target.shape} and {output.shape}")
@@ -81,7 +76,7 @@ def ctc_decode(inputs, sequence_lengths, strategy="greedy", beam_width=100, top_
         minus the sum of the chosen logits for "greedy".
     """
     check.one_of("strategy", strategy, ("greedy", "beam_search"), "ctc_decode")
-    inputs, lengths = _wide(inputs), tensor(sequence_lengths).astype("int32")
+    inputs, lengths = wide(inputs), tensor(sequence_lengths).astype("int32")
     if strategy == "greedy":
         return _greedy(inputs, lengths, merge_repeated, mask_index)
     if top_paths > beam_width:
