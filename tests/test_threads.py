@@ -129,16 +129,24 @@ def test_models_trained_in_threads():
     assert all(len(loss) == 3 and np.isfinite(loss).all() for loss in together(train, 6))
 
 
-@pytest.mark.xfail(run=False, reason="two threads that train models with one layer in common can wait for each other without end")
-def test_models_that_share_a_layer():
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("reads", [False, True])
+def test_models_that_share_a_layer(count, reads):
     shared, x = L.Dense(8, name="shared"), cornu.Input((6,))
-    models = [cornu.Model(x, L.Dense(1)(shared(x))) for _ in range(2)]
+    models = [cornu.Model(x, L.Dense(1)(shared(x))) for _ in range(count)]
     for model in models:
         model.compile("sgd", "mse")
         model.fit(X, Y, verbose=0)
-    together(lambda i: models[i].fit(X, Y, batch_size=8, epochs=20, verbose=0), 2)
+
+    def work(i):
+        if i < count:
+            models[i].fit(X, Y, batch_size=8, epochs=20, verbose=0)
+        else:
+            assert all(np.isfinite(shared.get_weights()[0]).all() for _ in range(300))
+
+    together(work, count + reads)
     assert all(np.isfinite(w).all() for m in models for w in m.get_weights())
-    assert int(models[0].optimizer.iterations) == 2 + 160
+    assert [int(m.optimizer.iterations) for m in models] == [2 + 160] * count
 
 
 def test_one_model_trained_by_two_threads():

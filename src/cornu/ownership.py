@@ -200,18 +200,17 @@ class State:
             self._wait_for_others()
 
     def _leave(self, rest) -> Flight | None:
+        """Take the values from their variables, all or none: one of them may be under way with another state."""
         if self.flight is not None and not self.settle(self.flight):
+            return None
+        if not all(map(dict.__contains__, self._dicts, itertools.repeat(_NAME))):
             return None
         if self._told != _tellings[0]:
             _exhaust(map(dict.__setitem__, self._dicts, itertools.repeat("_flies_with"), itertools.repeat(self)))
             _tellings[0] += 1
             self._told = _tellings[0]
         self.flight = flight = Flight([], rest)
-        try:
-            flight.given.extend(map(dict.pop, self._dicts, itertools.repeat(_NAME)))
-        except KeyError:
-            self.settle(flight)
-            return None
+        flight.given.extend(map(dict.pop, self._dicts, itertools.repeat(_NAME)))
         return flight
 
     def _wait_for_others(self) -> None:
