@@ -286,6 +286,18 @@ def test_every_fault_of_a_server_is_a_download_error(answering, tmp_path, monkey
     assert not (tmp_path / "file").exists()
 
 
+def test_a_server_that_announces_an_answer_without_end(answering, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    answering.answers = [b"HTTP/1.1 100 Continue\r\n\r\n" * 2000]
+    with pytest.raises(downloads.DownloadError, match="only announces an answer"):
+        downloads.download(answering.url, tmp_path / "file")
+
+
+def test_an_answer_may_be_announced(answering, tmp_path):
+    answering.answers = [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"]
+    assert downloads.download(answering.url, tmp_path / "file").read_bytes() == b"abc"
+
+
 @pytest.mark.parametrize("name", ["busy", "no answer", "bad status line", "chunks cut off", "too short"])
 def test_a_server_that_recovers_is_asked_again(answering, tmp_path, monkeypatch, name):
     monkeypatch.setattr("time.sleep", lambda seconds: None)

@@ -243,6 +243,35 @@ def _reason(error) -> str:
         else f"{text:.300}"
 
 
+class _Answer(http.client.HTTPResponse):
+    """An answer that is preceded by few lines of "100 Continue": http.client skips them without end."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._announced = 0
+
+    def _read_status(self):
+        self._announced += 1
+        if self._announced > 10:
+            raise http.client.HTTPException("it only announces an answer")
+        return super()._read_status()
+
+
+class _Http(urllib.request.HTTPHandler):
+    def do_open(self, http_class, req, **kwargs):
+        return super().do_open(_answering(http_class), req, **kwargs)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def do_open(self, http_class, req, **kwargs):
+        return super().do_open(_answering(http_class), req, **kwargs)
+
+
+def _answering(connection):
+    """A class of connections whose answers are `_Answer`."""
+    return type(connection.__name__, (connection,), {"response_class": _Answer})
+
+
 class _SameScheme(urllib.request.HTTPRedirectHandler):
     """Follows to http and https, and from https to nothing less."""
 
@@ -258,7 +287,7 @@ def _transfer(url, part, start, label):
     headers = {"User-Agent": "cornu"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         request = urllib.request.Request(url, headers=headers)
-        answer = urllib.request.build_opener(_SameScheme).open(request, timeout=_TIMEOUT)
+        answer = urllib.request.build_opener(_Http, _Https, _SameScheme).open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # nothing lies beyond: the part is whole, its hash will tell
             return True
