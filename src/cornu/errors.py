@@ -55,7 +55,7 @@ _ACCEPTED = re.compile(r"Accepted dtypes(?: at position \d+)? are subtypes of ([
 _DTYPE_TEXTS = (
     (re.compile(r"Indexer must"), ("integers", "booleans")),
     (re.compile(r"indices must|must be integers|ldexp not supported"), ("integers",)),
-    (re.compile(r"not inexact"), ("integers", "floats", "complex numbers")),
+    (re.compile(r"not inexact|not compatible with finfo"), ("integers", "floats", "complex numbers")),
     (re.compile(r"complex|only real valued"), ("booleans", "integers", "floats")),
 )
 _KINDS = {"integer": "integers", "bool": "booleans", "floating": "floats", "complexfloating": "complex numbers",
