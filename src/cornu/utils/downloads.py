@@ -257,19 +257,20 @@ class _Answer(http.client.HTTPResponse):
         return super()._read_status()
 
 
-class _Http(urllib.request.HTTPHandler):
+class _Answering:
+    """A handler whose connections give an `_Answer`."""
+
     def do_open(self, http_class, req, **kwargs):
-        return super().do_open(_answering(http_class), req, **kwargs)
+        connection = type(http_class.__name__, (http_class,), {"response_class": _Answer})
+        return super().do_open(connection, req, **kwargs)
 
 
-class _Https(urllib.request.HTTPSHandler):
-    def do_open(self, http_class, req, **kwargs):
-        return super().do_open(_answering(http_class), req, **kwargs)
+class _Http(_Answering, urllib.request.HTTPHandler):
+    pass
 
 
-def _answering(connection):
-    """A class of connections whose answers are `_Answer`."""
-    return type(connection.__name__, (connection,), {"response_class": _Answer})
+class _Https(_Answering, urllib.request.HTTPSHandler):
+    pass
 
 
 class _SameScheme(urllib.request.HTTPRedirectHandler):
