@@ -258,6 +258,51 @@ def test_model_checkpoint_keeps_the_best(tmp_path):
     assert files(tmp_path) == ["4.keras", "6.keras", "8.keras"]
 
 
+@pytest.mark.parametrize(("freq", "count"), [(3, 8), ("epoch", 2)])
+def test_subclasses_of_model_checkpoint_save_where_keras_s_do(tmp_path, weights, freq, count):
+    """Programs override these methods of Keras's, and call them."""
+    def kept(k):
+        class Logged(k.callbacks.ModelCheckpoint):
+            def on_train_batch_end(self, batch, logs=None):
+                if self._should_save_on_batch(batch):
+                    self._save_model(epoch=self._current_epoch, batch=batch, logs=logs)
+                    found.append(self._get_file_path(epoch=self._current_epoch, batch=batch, logs=logs))
+
+            def on_epoch_end(self, epoch, logs=None):
+                super().on_epoch_end(epoch, logs)
+                if self.save_freq == "epoch":
+                    found.append(self._get_file_path(epoch=epoch, batch=None, logs=logs))
+
+        found = []
+        name = "{epoch}.weights.h5" if freq == "epoch" else "{epoch}-{batch}.weights.h5"
+        (tmp_path / k.__name__).mkdir()
+        path = str(tmp_path / k.__name__ / name)
+        run(k, weights, lambda k: [Logged(path, save_weights_only=True, save_freq=freq)], epochs=2, batch_size=6)
+        return [pathlib.Path(f).name for f in found], files(tmp_path / k.__name__)
+
+    ours = kept(cornu)
+    assert ours == kept(keras) and len(ours[0]) == count
+
+
+def overriding(base):
+    class Own(base):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            self.heard = getattr(self, "heard", 0) + 1
+
+    return Own
+
+
+@pytest.mark.parametrize("make", [lambda path: overriding(C.ModelCheckpoint)(path / "m.keras"),
+                                  lambda path: overriding(C.BackupAndRestore)(path / "backup"),
+                                  lambda path: overriding(C.TensorBoard)(path / "logs")],
+                         ids=["ModelCheckpoint", "BackupAndRestore", "TensorBoard"])
+def test_batches_reach_a_subclass_of_what_acts_after_epochs(tmp_path, make):
+    callback = make(tmp_path)
+    build(cornu).fit(X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[callback])
+    assert callback.heard == 12
+
+
 def test_a_failing_save_leaves_the_old_file(tmp_path):
     with pytest.raises(OSError, match="No space"):
         checkpointed(tmp_path, "m.keras", fails=[3])

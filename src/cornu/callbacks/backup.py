@@ -60,7 +60,8 @@ class BackupAndRestore(Callback):
         self._state, self._before = None, None  # between `begin` and `resume`: what was read, and random states to put back
 
     def listens_to(self, event):
-        return super().listens_to(event) and (self.save_freq != "epoch" or "batch" not in event)
+        needed = self.save_freq != "epoch" or "batch" not in event
+        return super().listens_to(event) and (needed or self._overrides(BackupAndRestore, event))
 
     # resuming --------------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class BackupAndRestore(Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._batches += batch + 1 - self._done  # several when one dispatch runs several steps
         self._done = batch + 1
-        if self._batches >= self.save_freq:
+        if self.save_freq != "epoch" and self._batches >= self.save_freq:
             self._batches = 0
             self._save(self._epoch, batch + 1, logs)
 

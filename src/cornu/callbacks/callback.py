@@ -79,8 +79,12 @@ class Callback:
 
     def listens_to(self, event: str) -> bool:
         """Whether the class overrides an event (or its old name)."""
+        return self._overrides(Callback, event)
+
+    def _overrides(self, base: type, event: str) -> bool:
+        """Whether the callback has a method of its own for an event (or its old name) in the place of the base's."""
         old = event.replace("on_train_batch", "on_batch")
-        return any(getattr(type(self), e) is not getattr(Callback, e) or e in self.__dict__ for e in {event, old})
+        return any(getattr(type(self), e) is not getattr(base, e) or e in self.__dict__ for e in {event, old})
 
 
 def rated_optimizers(model) -> list:

@@ -44,22 +44,34 @@ class SavingCallback(MonitorCallback):
         self._epoch, self._last_batch = epoch, -1
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.save_freq == "epoch":
-            return
-        self._batches += batch - self._last_batch  # several when one dispatch runs several steps
-        self._last_batch = batch
-        if self._batches >= self.save_freq:
-            self._batches = 0
-            self._maybe_save(self._epoch, batch, logs)
+        if self._should_save_on_batch(batch):
+            self._save_model(self._epoch, batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_freq == "epoch":
-            self._maybe_save(epoch, None, logs)
+            self._save_model(epoch, None, logs)
 
     def listens_to(self, event):
-        return super().listens_to(event) and ("batch" not in event or self.save_freq != "epoch")
+        needed = "batch" not in event or self.save_freq != "epoch"
+        return super().listens_to(event) and (needed or self._overrides(SavingCallback, event))
 
-    def _maybe_save(self, epoch, batch, logs):
+    # Subclasses that were written for Keras's ModelCheckpoint override these and call them: the names are Keras's.
+
+    _current_epoch = property(lambda self: self._epoch)
+
+    def _should_save_on_batch(self, batch) -> bool:
+        """Whether to save after this batch; it is asked once for every batch that has ended."""
+        if self.save_freq == "epoch":
+            return False
+        self._batches += batch - self._last_batch  # several when one dispatch runs several steps
+        self._last_batch = batch
+        if self._batches < self.save_freq:
+            return False
+        self._batches = 0
+        return True
+
+    def _save_model(self, epoch, batch, logs):
+        """Save after a batch, or after an epoch where it is None, if what is monitored is good enough."""
         where = f"the end of epoch {epoch + 1}" if batch is None else f"batch {batch + 1} of epoch {epoch + 1}"
         if not self._needs_monitor:
             return self._save(epoch, batch, logs or {}, None)
@@ -121,7 +133,7 @@ class ModelCheckpoint(SavingCallback):
     _needs_monitor = property(lambda self: self.save_best_only or self.keep is not None)
 
     def _save(self, epoch, batch, logs, value):
-        path = self._path(epoch, batch, logs)
+        path = self._get_file_path(epoch, batch, logs)
         dropped = []
         if self.keep is not None:
             kept, dropped = self._best_of(value, path)
@@ -139,8 +151,9 @@ class ModelCheckpoint(SavingCallback):
             for old in dropped:
                 pathlib.Path(old).unlink(missing_ok=True)
 
-    def _path(self, epoch, batch, logs) -> str:
-        known = {k: float(v) if np.ndim(v) == 0 else v for k, v in logs.items()} | {"epoch": epoch + 1}
+    def _get_file_path(self, epoch, batch, logs) -> str:
+        """The file for what is saved after a batch, or after an epoch where it is None."""
+        known = {k: float(v) if np.ndim(v) == 0 else v for k, v in (logs or {}).items()} | {"epoch": epoch + 1}
         try:
             return self.filepath.format(**known, **({} if batch is None else {"batch": batch + 1}))
         except KeyError as error:

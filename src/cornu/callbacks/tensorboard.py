@@ -55,8 +55,8 @@ class TensorBoard(Callback):
         return first, last
 
     def listens_to(self, event):
-        needed = self.update_freq != "epoch" or self.profile_batch[1] > 0
-        return super().listens_to(event) and (needed or not event.startswith("on_train_batch"))
+        needed = self.update_freq != "epoch" or self.profile_batch[1] > 0 or not event.startswith("on_train_batch")
+        return super().listens_to(event) and (needed or self._overrides(TensorBoard, event))
 
     def _writer(self, run: str) -> EventWriter:
         if run not in self._writers:
