@@ -1,19 +1,15 @@
 """A run that is killed and resumed ends with the same bits as one that was not."""
 
-import json
 import os
 import pathlib
 import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
 import cornu
 from cornu.callbacks.state_file import read_state, write_state
+from killed_runs import trained
 
 # Trains one of four models until its end, from the state in a folder if there is one, and writes what came out.
 SCRIPT = '''
@@ -96,28 +92,10 @@ json.dump(result, open(out, "w"))
 '''
 
 
-def trained(tmp_path, kind, name, epochs, patience=2, kills=0, dice=None):
-    """Run the script until it ends, and kill it after random times before that; returns what came out and the kills."""
-    script, out, done = tmp_path / "script.py", tmp_path / f"{name}.json", 0
-    script.write_text(SCRIPT)
-    env = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
-    while True:
-        process = subprocess.Popen([sys.executable, str(script), kind, str(tmp_path / name), str(out), str(epochs), str(patience)],
-                                   env=env, stdout=subprocess.PIPE, text=True)
-        assert process.stdout.readline() == "ready\n"
-        if done < kills:
-            time.sleep(dice.uniform(0.0, 2.0))
-            done += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-        assert process.wait() in (0, -signal.SIGKILL)
-        if process.returncode == 0:
-            return json.loads(out.read_text()), done
-
-
 @pytest.mark.parametrize("kind", ["mlp", "lstm"])
 def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, kind):
-    whole, _ = trained(tmp_path, kind, "whole", 60)
-    resumed, _ = trained(tmp_path, kind, "killed", 60, kills=2, dice=random.Random(0))
+    whole, _ = trained(SCRIPT, tmp_path, kind, "whole", (60, 2))
+    resumed, _ = trained(SCRIPT, tmp_path, kind, "killed", (60, 2), kills=2, dice=random.Random(0))
     assert resumed == whole
 
 
@@ -126,9 +104,9 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, kind):
 def test_fifty_kills(tmp_path, kind, kills):
     """50 in all; a run that ends before its kills are used up is followed by another one."""
     dice = random.Random(kind)
-    whole, _ = trained(tmp_path, kind, "whole", 300, 290)
+    whole, _ = trained(SCRIPT, tmp_path, kind, "whole", (300, 290))
     for turn in range(kills):
-        resumed, done = trained(tmp_path, kind, f"killed{turn}", 300, 290, min(kills, 7), dice)
+        resumed, done = trained(SCRIPT, tmp_path, kind, f"killed{turn}", (300, 290), min(kills, 7), dice)
         assert resumed == whole
         if (kills := kills - done) <= 0:
             break

@@ -73,10 +73,12 @@ class SeedState(Variable):
                 self._held = pair, array
         return pair
 
-    def take(self, count: int) -> tuple:
-        """The state for so many draws, which nobody else is given."""
+    def take(self, count: int, taken: list | None = None) -> tuple:
+        """The state for so many draws, which nobody else is given; it is noted in `taken` before, for `give_back`."""
         with _drawing:
             seed, number = pair = self.pair()
+            if taken is not None:
+                taken.append((self, pair, count))
             self._held = (seed, (number + count) % 2**32), None
             changes[0] += 1
         return pair

@@ -55,19 +55,26 @@ class CompiledCalls:
         return self._run(args[0], training, key)
 
     def _run(self, inputs, training, key):
-        values = ownership.read(self.variables)
+        values, taken = ownership.read(self.variables), []
         try:
-            counts = self._counts(training, key, values, inputs)
-            jitted = self.jitted.get((training, counts is None))
-            if jitted is None:
-                jitted = self.jitted[training, counts is None] = jax.jit(self._whole(training, counts))
-            seeds, _ = self.draws.take(counts, 1)
-            outputs, masks, written, *drawn = jitted(values, seeds, inputs)
-        except (ValueError, jax.errors.JaxRuntimeError) as error:
-            raise errors.out_of_memory(error, f"A call of model {self.model.name!r}") from None
-        except (_AddsLosses, *_UNTRACEABLE):
-            self.allowed = False
-            return MISSING
+            return self._run_compiled(inputs, training, key, values, taken)
+        except BaseException as error:
+            self.draws.give_back(taken)
+            if isinstance(error, (ValueError, jax.errors.JaxRuntimeError)):
+                raise errors.out_of_memory(error, f"A call of model {self.model.name!r}") from None
+            if isinstance(error, (_AddsLosses, *_UNTRACEABLE)):
+                self.allowed = False
+                return MISSING
+            raise
+
+    def _run_compiled(self, inputs, training, key, values, taken: list):
+        """The outputs by the executable; `taken` gets what is drawn for it."""
+        counts = self._counts(training, key, values, inputs)
+        jitted = self.jitted.get((training, counts is None))
+        if jitted is None:
+            jitted = self.jitted[training, counts is None] = jax.jit(self._whole(training, counts))
+        seeds = self.draws.take(counts, 1, taken)
+        outputs, masks, written, *drawn = jitted(values, seeds, inputs)
         if written:
             ownership.write([self.variables[i] for i in written], list(written.values()))
         self.draws.put(counts, drawn)

@@ -22,26 +22,27 @@ class Draws:
         self._last: tuple = None, None
         self._returned = None
 
-    def take(self, counts, steps: int):
-        """The states for so many steps, an array of shape (seeds, 2), and what `give_back` needs."""
+    def take(self, counts, steps: int, taken: list):
+        """The states for so many steps, an array of shape (seeds, 2); `taken` gets what `give_back` needs."""
         if self._last[0] == changes[0]:  # nothing was drawn, here or elsewhere
-            return self._last[1], None
+            return self._last[1]
         if counts is not None and any(counts):
-            pairs = tuple([seed.take(count * steps) for seed, count in zip(self.seeds, counts)])
-            return np.array(pairs, "uint32"), pairs
+            pairs = [seed.take(count * steps, taken) for seed, count in zip(self.seeds, counts)]
+            return np.array(pairs, "uint32")
         if counts is None and (states := self._returned) is not None and all(
                 seed.is_row(states, i) for i, seed in enumerate(self.seeds)):
-            return states, None
+            return states
         now = changes[0]
         array = jax.device_put(np.array([seed.pair() for seed in self.seeds], "uint32").reshape(-1, 2))
         if counts is not None:
             self._last = now, array
-        return array, None
+        return array
 
-    def give_back(self, pairs, counts, steps: int) -> None:
-        """Undo `take` after a call that failed."""
-        for seed, pair, count in zip(self.seeds, pairs or (), counts or ()):
-            seed.give_back(pair, count * steps)
+    @staticmethod
+    def give_back(taken: list) -> None:
+        """Undo `take` after a call that failed, or was not begun, whatever a signal has left undone of it."""
+        for seed, pair, count in taken:
+            seed.give_back(pair, count)
 
     def put(self, counts, found: list) -> list:
         """The results of a call without the states that it returned last, if it did, which are kept."""

@@ -148,9 +148,9 @@ class Run:
                 little of the memory.
             short: whether memory is short: a copy has to be kept.
         """
-        step, flight = self.step, None
-        seeds, taken = step.draws.take(counts, turns)
+        step, flight, taken = self.step, None, []
         try:
+            seeds = step.draws.take(counts, turns, taken)
             while flight is None or not flight.run(call):  # else somebody took the values back before it began
                 flight = step.state.depart((seeds, *rest))
                 if first or short:
@@ -160,12 +160,12 @@ class Run:
                 values[0].block_until_ready()
             if first:
                 jax.block_until_ready((output, values))
-        except Exception as error:
+        except BaseException as error:
+            if flight is not None and flight.landed and isinstance(error, Exception) and _failed(flight.landed[0]):
+                flight.landed.clear()
+            if flight is None or not flight.landed:
+                step.draws.give_back(taken)
             if flight is not None:
-                if flight.landed and _failed(flight.landed[0]):
-                    flight.landed.clear()
-                if not flight.landed:
-                    step.draws.give_back(taken, counts, turns)
                 step.state.settle(flight)
             if "donate the same buffer twice" in str(error):  # one buffer in several arrays
                 return self._train_in_copies(call, counts, rest, turns)
@@ -179,25 +179,25 @@ class Run:
 
     def _train_in_copies(self, call, counts, rest, turns) -> list:
         """A training step that leaves the variables' own arrays as they are."""
-        step = self.step
-        seeds, taken = step.draws.take(counts, turns)
+        step, taken = self.step, []
         try:
+            seeds = step.draws.take(counts, turns, taken)
             output, values, *more = jax.block_until_ready(
                 call(list(map(ownership.copied, ownership.read(step.written))), seeds, *rest))
-        except Exception:
-            step.draws.give_back(taken, counts, turns)
+        except BaseException:
+            step.draws.give_back(taken)
             raise
         ownership.write(step.written, values)
         return step.draws.put(counts, [output, *more])
 
     def _look(self, call, counts, rest, turns) -> list:
         """A step that tests or predicts."""
-        step = self.step
-        seeds, taken = step.draws.take(counts, turns)
+        step, taken = self.step, []
         try:
+            seeds = step.draws.take(counts, turns, taken)
             output, written, *more = call(self._values, seeds, *rest)
-        except Exception:
-            step.draws.give_back(taken, counts, turns)
+        except BaseException:
+            step.draws.give_back(taken)
             raise
         if written:
             for i, value in written.items():
