@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -30,3 +31,19 @@ def trained(script, tmp_path, kind, name, options, kills=0, dice=None):
         assert process.wait() in (0, -signal.SIGKILL)
         if process.returncode == 0:
             return json.loads(out.read_text()), done
+
+
+def ends_with_the_same_bits(script, tmp_path, kind, options, kills, at_once):
+    """Assert that runs which are killed so often, up to `at_once` times each, end as one that was not.
+
+    A run that ends before its kills are used up is followed by another one.
+    """
+    dice = random.Random(kind)
+    whole, _ = trained(script, tmp_path, kind, "whole", options)
+    for turn in range(kills):
+        resumed, done = trained(script, tmp_path, kind, f"killed{turn}", options, min(kills, at_once), dice)
+        assert resumed == whole
+        kills -= done
+        if kills <= 0:
+            return
+    raise AssertionError(f"{kills} kills are left: the runs end too soon")

@@ -131,8 +131,9 @@ def test_state_trees_are_keras_s(name):
     trees = [flat(trained(library, name)[0].get_state_tree("numpy_array")) for library in (keras, cornu)]
     assert trees[0].keys() == trees[1].keys()
     for key in trees[0]:
-        # Adam divides small gradients by their own size: two libraries' rounding shows a thousandfold.
-        np.testing.assert_allclose(trees[1][key], trees[0][key], rtol=2e-3, atol=1e-6, err_msg=key)
+        # Adam divides small gradients by their own size: in what it updates, rounding shows a thousandfold.
+        rtol = 2e-3 if key.startswith("trainable_variables/") else 1e-4
+        np.testing.assert_allclose(trees[1][key], trees[0][key], rtol=rtol, atol=1e-6, err_msg=key)
 
 
 def test_state_trees_are_set_whole_or_not_at_all():

@@ -155,11 +155,23 @@ def test_windows(arguments):
     assert same(batches(sequence), batches(keras_sequence))
 
 
+def keras_draws_a_seed():
+    """Keras draws one from a range that ends in a float, which Python takes up to 3.11."""
+    try:
+        random.randint(0, 10e6)
+    except TypeError:
+        return False
+    return True
+
+
+SEEDS = (1, None) if keras_draws_a_seed() else (1,)
+
+
 def test_pairs_of_words():
     def drawn(module):
         random.seed(3)
         words = [1, 2, 0, 3, 4]
-        found = [module.skipgrams(words, 9, window_size=2, seed=seed) for seed in (1, 7)]  # without one Keras fails on Python 3.12
+        found = [module.skipgrams(words, 9, window_size=2, seed=seed) for seed in SEEDS]
         return found, module.make_sampling_table(20)
 
     ours, right = drawn(sequence), drawn(keras_sequence)

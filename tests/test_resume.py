@@ -9,7 +9,7 @@ import pytest
 
 import cornu
 from cornu.callbacks.state_file import read_state, write_state
-from killed_runs import trained
+from killed_runs import ends_with_the_same_bits, trained
 
 # Trains one of four models until its end, from the state in a folder if there is one, and writes what came out.
 SCRIPT = '''
@@ -102,14 +102,8 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, kind):
 @pytest.mark.long
 @pytest.mark.parametrize(("kind", "kills"), [("mlp", 13), ("cnn", 13), ("lstm", 12), ("gan", 12)])
 def test_fifty_kills(tmp_path, kind, kills):
-    """50 in all; a run that ends before its kills are used up is followed by another one."""
-    dice = random.Random(kind)
-    whole, _ = trained(SCRIPT, tmp_path, kind, "whole", (300, 290))
-    for turn in range(kills):
-        resumed, done = trained(SCRIPT, tmp_path, kind, f"killed{turn}", (300, 290), min(kills, 7), dice)
-        assert resumed == whole
-        if (kills := kills - done) <= 0:
-            break
+    """50 in all."""
+    ends_with_the_same_bits(SCRIPT, tmp_path, kind, (300, 290), kills, at_once=7)
 
 
 # Within one process --------------------------------------------------------------------------------------------------------

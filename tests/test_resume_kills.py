@@ -1,10 +1,8 @@
 """A hundred runs that are killed and resumed, over ten ways to train: each ends with the same bits as one that was not."""
 
-import random
-
 import pytest
 
-from killed_runs import trained
+from killed_runs import ends_with_the_same_bits
 
 # Trains in one of ten ways until the end, from the state in a folder if there is one, and writes what came out.
 SCRIPT = '''
@@ -90,15 +88,6 @@ WAYS = ("workers", "class weights", "averages", "accumulation", "half precision"
 @pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_ten_kills(tmp_path, way):
-    """A run that ends before its kills are used up is followed by another one."""
     if way == "DataLoader":
         pytest.importorskip("torch")
-    dice, kills = random.Random(way), 10
-    whole, _ = trained(SCRIPT, tmp_path, way, "whole", (150,))
-    for turn in range(10):
-        resumed, done = trained(SCRIPT, tmp_path, way, f"killed{turn}", (150,), min(kills, 5), dice)
-        assert resumed == whole
-        kills -= done
-        if kills <= 0:
-            return
-    pytest.fail(f"{kills} kills are left: the runs end too soon")
+    ends_with_the_same_bits(SCRIPT, tmp_path, way, (150,), kills=10, at_once=5)

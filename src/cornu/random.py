@@ -74,7 +74,10 @@ class SeedState(Variable):
         return pair
 
     def take(self, count: int, taken: list | None = None) -> tuple:
-        """The state for so many draws, which nobody else is given; it is noted in `taken` before, for `give_back`."""
+        """The state for so many draws, which nobody else is given.
+
+        It is noted in `taken` before it counts on, for `give_back`.
+        """
         with _drawing:
             seed, number = pair = self.pair()
             if taken is not None:

@@ -82,9 +82,9 @@ class Callback:
         return self._overrides(Callback, event)
 
     def _overrides(self, base: type, event: str) -> bool:
-        """Whether the callback has a method of its own for an event (or its old name) in the place of the base's."""
-        old = event.replace("on_train_batch", "on_batch")
-        return any(getattr(type(self), e) is not getattr(base, e) or e in self.__dict__ for e in {event, old})
+        """Whether an event (or its old name) has another method here than in a base class."""
+        names = {event, event.replace("on_train_batch", "on_batch")}
+        return any(getattr(type(self), e) is not getattr(base, e) or e in self.__dict__ for e in names)
 
 
 def rated_optimizers(model) -> list:

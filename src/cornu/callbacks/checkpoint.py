@@ -55,7 +55,7 @@ class SavingCallback(MonitorCallback):
         needed = "batch" not in event or self.save_freq != "epoch"
         return super().listens_to(event) and (needed or self._overrides(SavingCallback, event))
 
-    # Subclasses that were written for Keras's ModelCheckpoint override these and call them: the names are Keras's.
+    # Subclasses written for Keras's ModelCheckpoint override and call these: the names are Keras's.
 
     _current_epoch = property(lambda self: self._epoch)
 
@@ -153,7 +153,8 @@ class ModelCheckpoint(SavingCallback):
 
     def _get_file_path(self, epoch, batch, logs) -> str:
         """The file for what is saved after a batch, or after an epoch where it is None."""
-        known = {k: float(v) if np.ndim(v) == 0 else v for k, v in (logs or {}).items()} | {"epoch": epoch + 1}
+        known = {k: float(v) if np.ndim(v) == 0 else v for k, v in (logs or {}).items()}
+        known["epoch"] = epoch + 1
         try:
             return self.filepath.format(**known, **({} if batch is None else {"batch": batch + 1}))
         except KeyError as error:

@@ -55,7 +55,8 @@ class TensorBoard(Callback):
         return first, last
 
     def listens_to(self, event):
-        needed = self.update_freq != "epoch" or self.profile_batch[1] > 0 or not event.startswith("on_train_batch")
+        for_batches = self.update_freq != "epoch" or self.profile_batch[1] > 0
+        needed = for_batches or not event.startswith("on_train_batch")
         return super().listens_to(event) and (needed or self._overrides(TensorBoard, event))
 
     def _writer(self, run: str) -> EventWriter:

@@ -57,7 +57,12 @@ class CompiledCalls:
     def _run(self, inputs, training, key):
         values, taken = ownership.read(self.variables), []
         try:
-            return self._run_compiled(inputs, training, key, values, taken)
+            counts = self._counts(training, key, values, inputs)
+            jitted = self.jitted.get((training, counts is None))
+            if jitted is None:
+                jitted = self.jitted[training, counts is None] = jax.jit(self._whole(training, counts))
+            seeds = self.draws.take(counts, 1, taken)
+            outputs, masks, written, *drawn = jitted(values, seeds, inputs)
         except BaseException as error:
             self.draws.give_back(taken)
             if isinstance(error, (ValueError, jax.errors.JaxRuntimeError)):
@@ -66,15 +71,6 @@ class CompiledCalls:
                 self.allowed = False
                 return MISSING
             raise
-
-    def _run_compiled(self, inputs, training, key, values, taken: list):
-        """The outputs by the executable; `taken` gets what is drawn for it."""
-        counts = self._counts(training, key, values, inputs)
-        jitted = self.jitted.get((training, counts is None))
-        if jitted is None:
-            jitted = self.jitted[training, counts is None] = jax.jit(self._whole(training, counts))
-        seeds = self.draws.take(counts, 1, taken)
-        outputs, masks, written, *drawn = jitted(values, seeds, inputs)
         if written:
             ownership.write([self.variables[i] for i in written], list(written.values()))
         self.draws.put(counts, drawn)
